@@ -1,0 +1,274 @@
+"""The types that flow between rooms: plain frozen dataclasses, no behaviour beyond small views.
+
+They live here rather than in the room that makes them, so that a room can speak of another
+room's values without importing it (the engine never imports the driver, nor the driver torch).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+PartKind = Literal["text", "think", "call", "result"]
+Role = Literal["system", "user", "assistant", "tool"]
+Finish = Literal["stop", "length", "tool", "abort"]
+Origin = Literal["prompt", "sampled", "forced"]
+Status = Literal["graded", "unparsed", "unscored", "error"]
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One page on its way from the crawl to the token shards.
+
+    ``decisions`` holds one ``(stage, keep, reason)`` per filter that looked at it.
+    """
+
+    id: str
+    url: str
+    text: str
+    lang: str = ""
+    meta: dict[str, Any] = field(default_factory=dict)
+    decisions: tuple[tuple[str, bool, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    kind: PartKind
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation; an assistant turn may think before it speaks."""
+
+    role: Role
+    parts: tuple[Part, ...]
+
+    @staticmethod
+    def system(text: str) -> Message:
+        return Message("system", (Part("text", text),))
+
+    @staticmethod
+    def user(text: str) -> Message:
+        return Message("user", (Part("text", text),))
+
+    @staticmethod
+    def assistant(text: str, think: str | None = None) -> Message:
+        thought = () if think is None else (Part("think", think),)
+        return Message("assistant", (*thought, Part("text", text)))
+
+    @property
+    def text(self) -> str:
+        """What the turn says, without its thinking."""
+        return "".join(part.text for part in self.parts if part.kind == "text")
+
+    @property
+    def thinking(self) -> str | None:
+        """What the turn thought, or None where it did not think."""
+        thoughts = [part.text for part in self.parts if part.kind == "think"]
+        return "".join(thoughts) if thoughts else None
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How to draw tokens. ``temperature`` 0 is greedy; 0 in ``top_k`` and 1.0 in ``top_p`` are off."""
+
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
+    min_p: float = 0.0
+    max_tokens: int = 256
+    stop: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        checks = {
+            "temperature": self.temperature >= 0.0,
+            "top_k": self.top_k >= 0,
+            "top_p": 0.0 < self.top_p <= 1.0,
+            "min_p": 0.0 <= self.min_p <= 1.0,
+            "max_tokens": self.max_tokens >= 1,
+        }
+        bad = [name for name, fine in checks.items() if not fine]
+        if bad:
+            raise ValueError(f"sampling: {bad[0]}={getattr(self, bad[0])!r} is out of range")
+
+
+# (tokens generated so far) -> ids that may come next, or None for "anything".
+LogitMask = Callable[[list[int]], "list[int] | None"]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Work for an engine. ``tokens`` is the whole prompt (an assistant prefix included).
+
+    ``forced`` tokens are appended after the prompt as if generated, without being sampled;
+    ``banned`` ids are never sampled; ``stop_ids`` end the completion (and are part of it).
+    """
+
+    tokens: tuple[int, ...]
+    sampling: Sampling
+    seed: int
+    stop_ids: tuple[int, ...] = ()
+    top_logprobs: int = 0
+    forced: tuple[int, ...] = ()
+    banned: tuple[int, ...] = ()
+    mask: LogitMask | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """What an engine made of a Request. Lists run parallel to ``tokens``.
+
+    ``logprobs`` are under the very distribution that was sampled (temperature, top-k and all;
+    greedy: under the plain softmax); ``forced`` tokens carry their plain logprob. ``top`` holds, per token, the
+    ``top_logprobs`` likeliest ``(id, logprob)`` from the raw logits.
+    """
+
+    tokens: tuple[int, ...]
+    logprobs: tuple[float, ...]
+    origins: tuple[Origin, ...]
+    finish: Finish
+    weights_id: str
+    top: tuple[tuple[tuple[int, float], ...], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TokenSeq:
+    """A prompt and what followed it, token by token, as training sees it."""
+
+    ids: tuple[int, ...]
+    origins: tuple[Origin, ...]
+    logprobs: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A question with a verifiable answer. ``key`` hashes the canonical content, and decides ``split``."""
+
+    key: str
+    split: str
+    family: str
+    prompt: str
+    answer: str
+    level: int = 0
+    seed: int = 0
+    meta: dict[str, Any] = field(default_factory=dict, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A grade. ``unparsed`` scores 0; ``unscored`` and ``error`` carry no score and are never counted as 0."""
+
+    score: float | None
+    status: Status
+    extracted: str | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens spent, everything included (pruned branches and judges too)."""
+
+    prompt: int = 0
+    completion: int = 0
+    thinking: int = 0
+    calls: int = 0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.prompt + other.prompt,
+            self.completion + other.completion,
+            self.thinking + other.thinking,
+            self.calls + other.calls,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Effect: continue ``messages`` ``n`` times. Result: ``list[Sampled]`` of length ``n``.
+
+    ``prefix`` is text that the assistant turn already begins with (tokens marked forced).
+    ``think`` False forbids ``<think>``, True opens the turn with it, None lets the model choose.
+    Sample i uses the seed derived from ``(seed, i)``.
+    """
+
+    messages: tuple[Message, ...]
+    sampling: Sampling
+    seed: int
+    n: int = 1
+    prefix: str = ""
+    think: bool | None = None
+    top_logprobs: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """One continuation: the parsed turn, its tokens (prompt included), how it ended, what it cost."""
+
+    message: Message
+    tokens: TokenSeq
+    finish: Finish
+    usage: Usage
+    weights_id: str = ""
+    top: tuple[tuple[tuple[int, float], ...], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """Effect: log-probability of ``text`` as the assistant's turn after ``messages``. Result: ``Scored``."""
+
+    messages: tuple[Message, ...]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    logprobs: tuple[float, ...]
+    value: float | None
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True)
+class RunTool:
+    """Effect: run a named tool. Result: the tool's text."""
+
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a backend can do beyond plain sampling."""
+
+    prefix: bool = False
+    logprobs: bool = False
+    scoring: bool = False
+    mask: bool = False
+    fork: bool = False
+    value: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What an environment answers: the next observation, or the end with a verdict."""
+
+    observation: Message | None
+    done: bool
+    verdict: Verdict | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """One attempt at one problem, failures included: a bad rollout is data, not a crash."""
+
+    problem: Problem
+    policy: str
+    messages: tuple[Message, ...]
+    sequences: tuple[TokenSeq, ...]
+    verdict: Verdict
+    finish: Finish
+    usage: Usage
+    seed: int
+    weights_id: str = ""
+    error: str = ""
