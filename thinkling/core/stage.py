@@ -39,6 +39,8 @@ class StageContext:
     ``path``: outputs go here; every file in it is hashed into the manifest when ``run`` returns.
     ``scratch``: resume state; survives a kill, is deleted when the stage succeeds.
     ``parents``: role -> Artifact.
+    ``hooks``: what whoever starts the stage lends it from rooms that the stage's own room may not
+    import; see ``hook``.
     """
 
     def __init__(
@@ -48,11 +50,13 @@ class StageContext:
         parents: Mapping[str, Artifact] | None = None,
         scratch: Path | None = None,
         name: str = "",
+        hooks: Mapping[str, Callable[..., Any]] | None = None,
     ) -> None:
         self.path = path
         self.name = name or path.name
         self.scratch = scratch if scratch is not None else path / ".scratch"
         self.parents = Parents(parents or {})
+        self.hooks = dict(hooks or {})
         self.path.mkdir(parents=True, exist_ok=True)
         self.scratch.mkdir(parents=True, exist_ok=True)
         self._log = RunLog(self.path / "log.jsonl")
@@ -77,6 +81,19 @@ class StageContext:
     def note(self, text: str) -> None:
         """Print a line."""
         print(text, file=sys.stderr, flush=True)
+
+    def hook(self, name: str) -> Callable[..., Any]:
+        """A function lent to this stage. Names in use:
+
+        ``open_backend(model: Path, *, max_len: int, slots: int) -> Backend``: the model in a Hugging
+        Face folder, ready for rollouts (evaluation imports no torch; the command line lends the engine).
+        """
+        if name not in self.hooks:
+            raise UserError(
+                f"this stage needs the hook {name!r}, which whoever starts it must lend: run it with "
+                f"`thinkling`, or pass hooks={{{name!r}: ...}} to its StageContext"
+            )
+        return self.hooks[name]
 
     def choose(self, name: str, probe: Callable[[], Choice]) -> Choice:
         """A fact of this machine that the results depend on, such as the precision: probed once.
