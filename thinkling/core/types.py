@@ -121,8 +121,8 @@ class Completion:
     """What an engine made of a Request. Lists run parallel to ``tokens``.
 
     ``logprobs`` are under the very distribution that was sampled (temperature, top-k and all;
-    greedy: under the plain softmax); ``forced`` tokens carry their plain logprob. ``top`` holds, per token, the
-    ``top_logprobs`` likeliest ``(id, logprob)`` from the raw logits.
+    greedy: under the plain softmax); ``forced`` tokens carry their plain logprob. ``top`` holds, per
+    token, the ``top_logprobs`` likeliest ``(id, logprob)`` from the raw logits.
     """
 
     tokens: tuple[int, ...]
@@ -158,7 +158,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A grade. ``unparsed`` scores 0; ``unscored`` and ``error`` carry no score and are never counted as 0."""
+    """A grade. ``unparsed`` scores 0; ``unscored`` and ``error`` have no score and never count as 0."""
 
     score: float | None
     status: Status
@@ -191,6 +191,10 @@ class Sample:
     ``prefix`` is text that the assistant turn already begins with (tokens marked forced).
     ``think`` False forbids ``<think>``, True opens the turn with it, None lets the model choose.
     Sample i uses the seed derived from ``(seed, i)``.
+
+    Without messages there is no chat markup at all: ``prefix`` is a text to continue (its tokens
+    marked prompt, ``<|endoftext|>`` or a stop string ends it), and the result's message is the
+    continuation alone, as one text part. That is how a base model is asked.
     """
 
     messages: tuple[Message, ...]

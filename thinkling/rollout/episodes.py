@@ -46,7 +46,8 @@ class Policy:
 
 
 def _plain(ask: Sample) -> Generator[Effect, Any, list[Sampled]]:
-    return (yield ask)
+    samples: list[Sampled] = yield ask
+    return samples
 
 
 PLAIN = Policy("plain", _plain, grouped=True)

@@ -149,15 +149,11 @@ def _sampled(effect: Sample, text: str) -> Sampled:
     # Without messages the prefix is a text to continue, not the beginning of a turn.
     turn = decode(opening + said) if effect.messages else decode(said)
     head: Origin = "forced" if effect.messages else "prompt"
-    message = read_turn(turn)
-    tokens = TokenSeq(
-        ids=prompt + opening + said,
-        origins=(
-            *("prompt" for _ in prompt),
-            *(head for _ in opening),
-            *("sampled" for _ in said),
-        ),
-        logprobs=(0.0,) * (len(prompt) + len(opening) + len(said)),
-    )
+    message = read_turn(turn) if effect.messages else Message.assistant(turn)
+    length = len(prompt), len(opening), len(said)
+    origins: list[Origin] = ["prompt"] * length[0]
+    origins += [head] * length[1]
+    origins += ["sampled"] * length[2]
+    tokens = TokenSeq(prompt + opening + said, tuple(origins), (0.0,) * sum(length))
     usage = Usage(len(prompt) + len(opening), len(said), len(encode(message.thinking or "")), 1)
     return Sampled(message, tokens, finish, usage, weights_id="script")
