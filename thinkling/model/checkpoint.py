@@ -1,0 +1,89 @@
+"""Checkpoints in the Hugging Face layout: ``config.json`` and safetensors, sharded or not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from thinkling.core.errors import UserError
+from thinkling.model.config import ModelConfig
+from thinkling.model.transformer import Transformer
+
+SINGLE = "model.safetensors"
+INDEX = "model.safetensors.index.json"
+
+
+def expected_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
+    """Every tensor a checkpoint of this shape must hold, under Hugging Face's names."""
+    with torch.device("meta"):
+        return {name: tuple(tensor.shape) for name, tensor in Transformer(config).state().items()}
+
+
+def _files(folder: Path) -> dict[str, list[str] | None]:
+    """Safetensors file -> the tensors to read from it (None: all)."""
+    if (folder / SINGLE).is_file():
+        return {SINGLE: None}
+    if not (folder / INDEX).is_file():
+        raise UserError(f"{folder}: expected {SINGLE} or {INDEX}, found neither")
+    shards: dict[str, list[str] | None] = {}
+    for name, file in json.loads((folder / INDEX).read_text(encoding="utf-8"))["weight_map"].items():
+        names = shards.setdefault(file, [])
+        assert names is not None
+        names.append(name)
+    return shards
+
+
+def load_checkpoint(folder: Path | str) -> tuple[ModelConfig, dict[str, Tensor]]:
+    """(config, tensors in float32 under Hugging Face's names) of a local Qwen3 checkpoint.
+
+    Raises UserError naming the file and tensor where something is missing, unreadable or of another shape.
+    """
+    folder = Path(folder)
+    config = ModelConfig.from_hf(folder)
+    tensors: dict[str, Tensor] = {}
+    for file, names in _files(folder).items():
+        path = folder / file
+        if not path.is_file():
+            raise UserError(f"{folder}: {INDEX} lists {file}, which is missing")
+        try:
+            with safe_open(path, framework="pt") as opened:
+                for name in names if names is not None else opened.keys():
+                    tensors[name] = opened.get_tensor(name).float()
+        except SafetensorError as error:
+            raise UserError(f"{path}: not a readable safetensors file ({error}); copy it again") from error
+    if config.tie_word_embeddings:
+        tensors.pop("lm_head.weight", None)
+    for name, shape in expected_shapes(config).items():
+        if name not in tensors:
+            raise UserError(f"{folder}: tensor {name} of shape {list(shape)} is missing")
+        if tuple(tensors[name].shape) != shape:
+            raise UserError(f"{folder}: tensor {name}: expected shape {list(shape)}, came {list(tensors[name].shape)}")
+    return config, tensors
+
+
+def save_checkpoint(
+    folder: Path | str, config: ModelConfig, tensors: Mapping[str, Tensor], *, dtype: torch.dtype = torch.float32
+) -> None:
+    """Write ``config.json``, ``generation_config.json`` and one safetensors file of the given precision."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    raw = config.to_hf() | {"torch_dtype": str(dtype).removeprefix("torch.")}
+    (folder / "config.json").write_text(json.dumps(raw, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    generation = {"do_sample": True, "temperature": 1.0}
+    (folder / "generation_config.json").write_text(json.dumps(generation, indent=2) + "\n", encoding="utf-8")
+    stored = {name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in tensors.items()}
+    save_file(stored, str(folder / SINGLE), metadata={"format": "pt"})
+
+
+def load_model(folder: Path | str, *, dtype: torch.dtype = torch.float32) -> Transformer:
+    """A trainable model from a local checkpoint."""
+    config, tensors = load_checkpoint(folder)
+    model = Transformer(config, dtype=dtype)
+    model.load_state(tensors)
+    return model

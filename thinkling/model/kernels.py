@@ -1,0 +1,325 @@
+"""Fused CPU kernels of the Transformer, forward and backward, compiled by Numba (no C compiler needed).
+
+On a small model the matrix products are fast and everything between them is not: an unfused
+RMSNorm alone passes over its activations five times. Each kernel here reads its inputs once.
+``reference.py`` holds the readable twin of each; ``fused.py`` gives them to autograd.
+
+Arrays are bfloat16 stored as uint16, or float32; arithmetic is float32 (see ``lowlevel``).
+Sums over tokens (gradients of norm weights) go through a fixed number of partial sums, so that
+results do not depend on the number of threads.
+
+Shape suffixes: N tokens (= B·T), B batch, T time, D model width, H query heads, K key-value heads,
+G = H/K query heads per key-value head, E head width, F feed-forward width, V vocabulary, C chunks.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit, prange
+
+from thinkling.model.lowlevel import FASTMATH, exp32, load, store
+
+CHUNKS = 16
+_ZERO = np.float32(0.0)
+_ONE = np.float32(1.0)
+
+parallel_kernel = njit(parallel=True, fastmath=FASTMATH, cache=True, nogil=True)
+
+
+@parallel_kernel
+def add_norm_forward(x_ND: Any, delta_ND: Any, w_D: Any, eps: Any, sum_ND: Any, y_ND: Any, r_N: Any) -> None:
+    """sum = x + delta; y = RMSNorm(sum)·w; r = 1/rms, kept for the backward pass (arXiv:1910.07467)."""
+    n_tokens, width = x_ND.shape
+    for n in prange(n_tokens):
+        square = _ZERO
+        for d in range(width):
+            total = load(x_ND[n, d]) + load(delta_ND[n, d])
+            stored = store(sum_ND[n, d], total)
+            sum_ND[n, d] = stored
+            total = load(stored)
+            square += total * total
+        r = _ONE / np.sqrt(square / np.float32(width) + eps)
+        r_N[n] = r
+        for d in range(width):
+            y_ND[n, d] = store(y_ND[n, d], load(sum_ND[n, d]) * r * w_D[d])
+
+
+@parallel_kernel
+def norm_forward(x_ND: Any, w_D: Any, eps: Any, y_ND: Any, r_N: Any) -> None:
+    """y = RMSNorm(x)·w, for the first layer, which has nothing to add yet."""
+    n_tokens, width = x_ND.shape
+    for n in prange(n_tokens):
+        square = _ZERO
+        for d in range(width):
+            value = load(x_ND[n, d])
+            square += value * value
+        r = _ONE / np.sqrt(square / np.float32(width) + eps)
+        r_N[n] = r
+        for d in range(width):
+            y_ND[n, d] = store(y_ND[n, d], load(x_ND[n, d]) * r * w_D[d])
+
+
+@parallel_kernel
+def norm_backward(
+    gy_ND: Any, gsum_ND: Any, has_gsum: bool, sum_ND: Any, r_N: Any, w_D: Any, gx_ND: Any, gw_CD: Any
+) -> None:
+    """Gradient of the norm plus the gradient that arrives along the residual stream."""
+    n_tokens, width = sum_ND.shape
+    for c in prange(gw_CD.shape[0]):
+        for d in range(width):
+            gw_CD[c, d] = _ZERO
+        for n in range(c * n_tokens // gw_CD.shape[0], (c + 1) * n_tokens // gw_CD.shape[0]):
+            r = r_N[n]
+            dot = _ZERO
+            for d in range(width):
+                dot += load(gy_ND[n, d]) * w_D[d] * load(sum_ND[n, d])
+            dot *= r * r / np.float32(width)
+            for d in range(width):
+                gy = load(gy_ND[n, d])
+                x = load(sum_ND[n, d])
+                gw_CD[c, d] += gy * x * r
+                g = r * (gy * w_D[d] - x * dot)
+                if has_gsum:
+                    g += load(gsum_ND[n, d])
+                gx_ND[n, d] = store(gx_ND[n, d], g)
+
+
+@parallel_kernel
+def qk_norm_rope_forward(
+    qkv_NX: Any, wq_E: Any, wk_E: Any, cos_PE: Any, sin_PE: Any, position_N: Any, eps: Any,
+    q_BKTGE: Any, k_BKTE: Any, v_BKTE: Any,
+) -> None:  # fmt: skip
+    """Split a fused projection into heads, normalize queries and keys, rotate them by position.
+
+    Rotation pairs dimension i with i + E/2, as Hugging Face's ``rotate_half`` does (RoFormer,
+    arXiv:2104.09864). Queries are laid out [B, K, T, G, E], so that the G heads which share a
+    key-value head are rows of one matrix product.
+    """
+    n_batch, n_kv, n_time, n_group, width = q_BKTGE.shape
+    half = width // 2
+    heads = n_kv * n_group
+    for n in prange(n_batch * n_time):
+        b, t = n // n_time, n % n_time
+        p = position_N[n]
+        for head in range(heads + n_kv):
+            kv = head // n_group if head < heads else head - heads
+            start = head * width
+            square = _ZERO
+            for e in range(width):
+                value = load(qkv_NX[n, start + e])
+                square += value * value
+            r = _ONE / np.sqrt(square / np.float32(width) + eps)
+            if head < heads:
+                out, w = q_BKTGE[b, kv, t, head % n_group], wq_E
+            else:
+                out, w = k_BKTE[b, kv, t], wk_E
+            for e in range(half):
+                low = load(qkv_NX[n, start + e]) * r * w[e]
+                high = load(qkv_NX[n, start + half + e]) * r * w[half + e]
+                out[e] = store(out[e], low * cos_PE[p, e] - high * sin_PE[p, e])
+                out[half + e] = store(out[e], high * cos_PE[p, e] + low * sin_PE[p, e])
+        for kv in range(n_kv):
+            start = (heads + n_kv + kv) * width
+            for e in range(width):
+                v_BKTE[b, kv, t, e] = qkv_NX[n, start + e]
+
+
+@parallel_kernel
+def qk_norm_rope_backward(
+    qkv_NX: Any, wq_E: Any, wk_E: Any, cos_PE: Any, sin_PE: Any, position_N: Any, eps: Any,
+    gq_BKTGE: Any, gk_BKTE: Any, gv_BKTE: Any, gqkv_NX: Any, gwq_CE: Any, gwk_CE: Any,
+) -> None:  # fmt: skip
+    """Undo the rotation, then the norm; 1/rms is computed again, which is cheaper than keeping it."""
+    n_batch, n_kv, n_time, n_group, width = gq_BKTGE.shape
+    half = width // 2
+    heads = n_kv * n_group
+    n_tokens = n_batch * n_time
+    inverse = _ONE / np.float32(width)
+    for c in prange(gwq_CE.shape[0]):
+        gwq_CE[c, :] = _ZERO
+        gwk_CE[c, :] = _ZERO
+        turned = np.empty(width, np.float32)
+        for n in range(c * n_tokens // gwq_CE.shape[0], (c + 1) * n_tokens // gwq_CE.shape[0]):
+            b, t = n // n_time, n % n_time
+            p = position_N[n]
+            for head in range(heads + n_kv):
+                kv = head // n_group if head < heads else head - heads
+                start = head * width
+                if head < heads:
+                    g, w, gw = gq_BKTGE[b, kv, t, head % n_group], wq_E, gwq_CE[c]
+                else:
+                    g, w, gw = gk_BKTE[b, kv, t], wk_E, gwk_CE[c]
+                square = _ZERO
+                for e in range(width):
+                    value = load(qkv_NX[n, start + e])
+                    square += value * value
+                r = _ONE / np.sqrt(square * inverse + eps)
+                for e in range(half):
+                    low, high = load(g[e]), load(g[half + e])
+                    turned[e] = low * cos_PE[p, e] + high * sin_PE[p, e]
+                    turned[half + e] = high * cos_PE[p, e] - low * sin_PE[p, e]
+                dot = _ZERO
+                for e in range(width):
+                    dot += turned[e] * w[e] * load(qkv_NX[n, start + e])
+                dot *= r * r * inverse
+                for e in range(width):
+                    x = load(qkv_NX[n, start + e])
+                    gw[e] += turned[e] * x * r
+                    gqkv_NX[n, start + e] = store(gqkv_NX[n, start + e], r * (turned[e] * w[e] - x * dot))
+            for kv in range(n_kv):
+                start = (heads + n_kv + kv) * width
+                for e in range(width):
+                    gqkv_NX[n, start + e] = gv_BKTE[b, kv, t, e]
+
+
+@parallel_kernel
+def causal_softmax_forward(s_XRW: Any, first_BT: Any, n_kv: int, row0: int, group: int, scale: Any) -> None:
+    """Scores -> probabilities in place for the rows of one block of queries.
+
+    Row r is head r % G of the query at time row0 + r // G; it sees keys first..time, where ``first``
+    is the beginning of its own document in the packed window. All else becomes 0.
+    """
+    n_x, n_rows, n_keys = s_XRW.shape
+    for x in prange(n_x * CHUNKS):
+        i, c = x // CHUNKS, x % CHUNKS
+        held = np.empty(n_keys, np.float32)
+        for r in range(c * n_rows // CHUNKS, (c + 1) * n_rows // CHUNKS):
+            t = row0 + r // group
+            first = first_BT[i // n_kv, t]
+            row = s_XRW[i, r]
+            highest = np.float32(-3.0e38)
+            for j in range(first, t + 1):
+                value = load(row[j]) * scale
+                held[j] = value
+                highest = max(highest, value)
+            total = _ZERO
+            for j in range(first, t + 1):
+                e = exp32(held[j] - highest)
+                held[j] = e
+                total += e
+            inverse = _ONE / total
+            for j in range(first):
+                row[j] = store(row[j], _ZERO)
+            for j in range(first, t + 1):
+                row[j] = store(row[j], held[j] * inverse)
+            for j in range(t + 1, n_keys):
+                row[j] = store(row[j], _ZERO)
+
+
+@parallel_kernel
+def causal_softmax_backward(
+    p_XRW: Any, g_XRW: Any, first_BT: Any, n_kv: int, row0: int, group: int, scale: Any
+) -> None:
+    """Gradient of the probabilities -> gradient of the scores, in place in ``g``."""
+    n_x, n_rows, n_keys = p_XRW.shape
+    for x in prange(n_x * CHUNKS):
+        i, c = x // CHUNKS, x % CHUNKS
+        for r in range(c * n_rows // CHUNKS, (c + 1) * n_rows // CHUNKS):
+            t = row0 + r // group
+            first = first_BT[i // n_kv, t]
+            p, g = p_XRW[i, r], g_XRW[i, r]
+            dot = _ZERO
+            for j in range(first, t + 1):
+                dot += load(p[j]) * load(g[j])
+            for j in range(first):
+                g[j] = store(g[j], _ZERO)
+            for j in range(first, t + 1):
+                g[j] = store(g[j], load(p[j]) * (load(g[j]) - dot) * scale)
+            for j in range(t + 1, n_keys):
+                g[j] = store(g[j], _ZERO)
+
+
+@parallel_kernel
+def swiglu_forward(gu_NX: Any, h_NF: Any) -> None:
+    """h = silu(gate)·up (arXiv:2002.05202); the fused input holds gate, then up."""
+    n_tokens, width = h_NF.shape
+    for n in prange(n_tokens):
+        for f in range(width):
+            gate = load(gu_NX[n, f])
+            up = load(gu_NX[n, width + f])
+            h_NF[n, f] = store(h_NF[n, f], gate / (_ONE + exp32(-gate)) * up)
+
+
+@parallel_kernel
+def swiglu_backward(gu_NX: Any, gh_NF: Any, ggu_NX: Any) -> None:
+    n_tokens, width = gh_NF.shape
+    for n in prange(n_tokens):
+        for f in range(width):
+            gate = load(gu_NX[n, f])
+            up = load(gu_NX[n, width + f])
+            g = load(gh_NF[n, f])
+            sigmoid = _ONE / (_ONE + exp32(-gate))
+            silu = gate * sigmoid
+            ggu_NX[n, f] = store(ggu_NX[n, f], g * up * (sigmoid + silu * (_ONE - sigmoid)))
+            ggu_NX[n, width + f] = store(ggu_NX[n, f], g * silu)
+
+
+@parallel_kernel
+def cross_entropy(logits_NV: Any, target_N: Any, scale_N: Any, loss_N: Any) -> None:
+    """Loss of each row; the logits are overwritten by the gradient of Σ scale·loss."""
+    n_rows, width = logits_NV.shape
+    for c in prange(CHUNKS):
+        held = np.empty(width, np.float32)
+        for n in range(c * n_rows // CHUNKS, (c + 1) * n_rows // CHUNKS):
+            highest = np.float32(-3.0e38)
+            for v in range(width):
+                value = load(logits_NV[n, v])
+                held[v] = value
+                highest = max(highest, value)
+            chosen = held[target_N[n]]
+            total = _ZERO
+            for v in range(width):
+                e = exp32(held[v] - highest)
+                held[v] = e
+                total += e
+            loss_N[n] = np.log(total) + highest - chosen
+            factor = scale_N[n] / total
+            held[target_N[n]] -= total
+            for v in range(width):
+                logits_NV[n, v] = store(logits_NV[n, v], held[v] * factor)
+
+
+@parallel_kernel
+def token_logprob_forward(logits_NV: Any, target_N: Any, inverse_temperature: Any, logp_N: Any, entropy_N: Any) -> None:
+    """log p(target) and the entropy, in nats, of softmax(logits / temperature)."""
+    n_rows, width = logits_NV.shape
+    for c in prange(CHUNKS):
+        for n in range(c * n_rows // CHUNKS, (c + 1) * n_rows // CHUNKS):
+            highest = np.float32(-3.0e38)
+            for v in range(width):
+                highest = max(highest, load(logits_NV[n, v]) * inverse_temperature)
+            total = _ZERO
+            weighted = _ZERO
+            for v in range(width):
+                shifted = load(logits_NV[n, v]) * inverse_temperature - highest
+                e = exp32(shifted)
+                total += e
+                weighted += e * shifted
+            log_total = np.log(total)
+            logp_N[n] = load(logits_NV[n, target_N[n]]) * inverse_temperature - highest - log_total
+            entropy_N[n] = log_total - weighted / total
+
+
+@parallel_kernel
+def token_logprob_backward(logits_NV: Any, target_N: Any, inverse_temperature: Any, g_N: Any) -> None:
+    """Gradient of Σ g·log p(target) with respect to the logits, in place."""
+    n_rows, width = logits_NV.shape
+    for c in prange(CHUNKS):
+        held = np.empty(width, np.float32)
+        for n in range(c * n_rows // CHUNKS, (c + 1) * n_rows // CHUNKS):
+            highest = np.float32(-3.0e38)
+            for v in range(width):
+                value = load(logits_NV[n, v]) * inverse_temperature
+                held[v] = value
+                highest = max(highest, value)
+            total = _ZERO
+            for v in range(width):
+                e = exp32(held[v] - highest)
+                held[v] = e
+                total += e
+            held[target_N[n]] -= total
+            factor = -g_N[n] * inverse_temperature / total
+            for v in range(width):
+                logits_NV[n, v] = store(logits_NV[n, v], held[v] * factor)
