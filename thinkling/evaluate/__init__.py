@@ -1,0 +1,1 @@
+"""Evaluation: run a model over problem families, put an interval on every number, write the report."""
