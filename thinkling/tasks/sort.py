@@ -1,0 +1,95 @@
+"""Sorting: put a list of different whole numbers (0-99) into ascending or descending order.
+
+Level = length of the list (3-7; 8-10 out of distribution). The key is the set of numbers, so that no
+test list is ever seen in another order.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+from thinkling.core.types import Problem, Verdict
+from thinkling.tasks.family import Draft, WorkedFamily, Working, pick_wording
+from thinkling.tasks.grading import grade_numbers
+
+# (ascending, descending)
+SEEN = (
+    ("Sort these numbers in ascending order: {l}.", "Sort these numbers in descending order: {l}."),
+    ("Sort from smallest to largest: {l}.", "Sort from largest to smallest: {l}."),
+    ("Put {l} in order, smallest first.", "Put {l} in order, largest first."),
+    ("Arrange {l} from low to high.", "Arrange {l} from high to low."),
+    ("List {l} in increasing order.", "List {l} in decreasing order."),
+)
+HELD_OUT = (
+    ("The numbers {l} got mixed up. Write them so that they go up.",
+     "The numbers {l} got mixed up. Write them so that they go down."),
+    ("What is the ascending order of {l}?", "What is the descending order of {l}?"),
+)  # fmt: skip
+
+
+def listed(numbers: Sequence[int]) -> str:
+    """As answers are written: "7, 19, 42"."""
+    return ", ".join(map(str, numbers))
+
+
+class Sort(WorkedFamily):
+    name = "sort"
+    levels = (3, 4, 5, 6, 7)
+    ood_levels = (8, 9, 10)
+
+    def draw(
+        self, rng: random.Random, level: int | None = None, ood: bool = False, unseen: bool = False
+    ) -> Draft:
+        level = self.pick_level(rng, level, ood)
+        numbers = rng.sample(range(100), level)
+        down = rng.random() < 0.5
+        wording, meta = pick_wording(rng, SEEN, HELD_OUT, unseen)
+        order = sorted(numbers, reverse=down)
+        meta |= {"numbers": numbers, "down": down}
+        meta["steps"] = [[taken, left] for taken, left in _selection(numbers, order)]
+        canonical = " ".join(map(str, sorted(numbers)))
+        return Draft(wording[down].format(l=listed(numbers)), listed(order), canonical, level, meta)
+
+    def work(self, problem: Problem, planned: bool, rng: random.Random, slip: bool) -> Working:
+        numbers = [int(item) for item in problem.meta["numbers"]]
+        down = bool(problem.meta["down"])
+        order = sorted(numbers, reverse=down)
+        taken = _slipped(rng, order) if slip else order
+        kept = [item for item in numbers if item in taken]
+        text = _by_tens(kept, taken) if planned else _written(_selection(kept, taken))
+        sign = ">" if down else "<"
+        # The check compares neighbors; an unseen slip is checked at one end only.
+        check = f"Check: {sign.join(map(str, taken[-2:] if slip else taken))}."
+        fix = f"Wait, {sign.join(map(str, order))}." if slip else ""
+        return Working(text, listed(taken), check, fix)
+
+    def grade(self, problem: Problem, text: str) -> Verdict:
+        return grade_numbers(text, [int(item) for item in problem.answer.split(",")])
+
+
+def _selection(numbers: Sequence[int], order: Sequence[int]) -> list[tuple[int, list[int]]]:
+    """What is taken each time, and what is left, until one is left."""
+    left, rows = list(numbers), []
+    for item in order[:-1]:
+        left.remove(item)
+        rows.append((item, list(left)))
+    return rows
+
+
+def _written(rows: Sequence[tuple[int, list[int]]]) -> str:
+    return " ".join(f"{taken} leaves {' '.join(map(str, left))}." for taken, left in rows)
+
+
+def _by_tens(numbers: Sequence[int], order: Sequence[int]) -> str:
+    """The numbers gathered by tens ("40s: 42 47"), the tens in the order asked for."""
+    tens = list(dict.fromkeys(item // 10 for item in order))
+    return " ".join(f"{ten}0s: {' '.join(str(item) for item in order if item // 10 == ten)}." for ten in tens)
+
+
+def _slipped(rng: random.Random, order: list[int]) -> list[int]:
+    """Two neighbors taken in the wrong order, or one number forgotten."""
+    at = rng.randrange(len(order) - 1)
+    if rng.random() < 0.5 and len(order) > 2:
+        return [*order[:at], *order[at + 1 :]]
+    return [*order[:at], order[at + 1], order[at], *order[at + 2 :]]
