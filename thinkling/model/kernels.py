@@ -28,6 +28,31 @@ _ONE = np.float32(1.0)
 parallel_kernel = njit(parallel=True, fastmath=FASTMATH, cache=True, nogil=True)
 
 
+@njit(fastmath=FASTMATH, inline="always")
+def _softmax_terms(row_V: Any, held_V: Any, factor: Any) -> Any:
+    """exp(row·factor - its maximum) into ``held``; returns the maximum."""
+    highest = np.float32(-3.0e38)
+    for v in range(row_V.shape[0]):
+        highest = max(highest, load(row_V[v]) * factor)
+    for v in range(row_V.shape[0]):
+        held_V[v] = exp32(load(row_V[v]) * factor - highest)
+    return highest
+
+
+@njit(fastmath=FASTMATH, inline="always")
+def _sum(held_V: Any) -> Any:
+    total = _ZERO
+    for v in range(held_V.shape[0]):
+        total += held_V[v]
+    return total
+
+
+@njit(fastmath=FASTMATH, inline="always")
+def _write_scaled(row_V: Any, held_V: Any, factor: Any) -> None:
+    for v in range(row_V.shape[0]):
+        row_V[v] = store(row_V[v], held_V[v] * factor)
+
+
 @parallel_kernel
 def add_norm_forward(x_ND: Any, delta_ND: Any, w_D: Any, eps: Any, sum_ND: Any, y_ND: Any, r_N: Any) -> None:
     """sum = x + delta; y = RMSNorm(sum)·w; r = 1/rms, kept for the backward pass (arXiv:1910.07467)."""
@@ -102,28 +127,27 @@ def qk_norm_rope_forward(
     heads = n_kv * n_group
     for n in prange(n_batch * n_time):
         b, t = n // n_time, n % n_time
-        p = position_N[n]
+        cos, sin = cos_PE[position_N[n]], sin_PE[position_N[n]]
         for head in range(heads + n_kv):
-            kv = head // n_group if head < heads else head - heads
-            start = head * width
+            x = qkv_NX[n, head * width : (head + 1) * width]
+            low, high = x[:half], x[half:]
             square = _ZERO
             for e in range(width):
-                value = load(qkv_NX[n, start + e])
-                square += value * value
+                square += load(x[e]) * load(x[e])
             r = _ONE / np.sqrt(square / np.float32(width) + eps)
             if head < heads:
-                out, w = q_BKTGE[b, kv, t, head % n_group], wq_E
+                out, w = q_BKTGE[b, head // n_group, t, head % n_group], wq_E
             else:
-                out, w = k_BKTE[b, kv, t], wk_E
+                out, w = k_BKTE[b, head - heads, t], wk_E
+            out_low, out_high, w_low, w_high = out[:half], out[half:], w[:half], w[half:]
             for e in range(half):
-                low = load(qkv_NX[n, start + e]) * r * w[e]
-                high = load(qkv_NX[n, start + half + e]) * r * w[half + e]
-                out[e] = store(out[e], low * cos_PE[p, e] - high * sin_PE[p, e])
-                out[half + e] = store(out[e], high * cos_PE[p, e] + low * sin_PE[p, e])
+                a = load(low[e]) * r * w_low[e]
+                c = load(high[e]) * r * w_high[e]
+                out_low[e] = store(low[e], a * cos[e] - c * sin[e])
+                out_high[e] = store(low[e], c * cos[e] + a * sin[e])
         for kv in range(n_kv):
             start = (heads + n_kv + kv) * width
-            for e in range(width):
-                v_BKTE[b, kv, t, e] = qkv_NX[n, start + e]
+            v_BKTE[b, kv, t, :] = qkv_NX[n, start : start + width]
 
 
 @parallel_kernel
@@ -141,37 +165,36 @@ def qk_norm_rope_backward(
         gwq_CE[c, :] = _ZERO
         gwk_CE[c, :] = _ZERO
         turned = np.empty(width, np.float32)
+        turned_low, turned_high = turned[:half], turned[half:]
         for n in range(c * n_tokens // gwq_CE.shape[0], (c + 1) * n_tokens // gwq_CE.shape[0]):
             b, t = n // n_time, n % n_time
-            p = position_N[n]
+            cos, sin = cos_PE[position_N[n]], sin_PE[position_N[n]]
             for head in range(heads + n_kv):
-                kv = head // n_group if head < heads else head - heads
-                start = head * width
+                x = qkv_NX[n, head * width : (head + 1) * width]
+                gx = gqkv_NX[n, head * width : (head + 1) * width]
                 if head < heads:
-                    g, w, gw = gq_BKTGE[b, kv, t, head % n_group], wq_E, gwq_CE[c]
+                    g, w, gw = gq_BKTGE[b, head // n_group, t, head % n_group], wq_E, gwq_CE[c]
                 else:
-                    g, w, gw = gk_BKTE[b, kv, t], wk_E, gwk_CE[c]
+                    g, w, gw = gk_BKTE[b, head - heads, t], wk_E, gwk_CE[c]
+                g_low, g_high = g[:half], g[half:]
                 square = _ZERO
                 for e in range(width):
-                    value = load(qkv_NX[n, start + e])
-                    square += value * value
+                    square += load(x[e]) * load(x[e])
                 r = _ONE / np.sqrt(square * inverse + eps)
                 for e in range(half):
-                    low, high = load(g[e]), load(g[half + e])
-                    turned[e] = low * cos_PE[p, e] + high * sin_PE[p, e]
-                    turned[half + e] = high * cos_PE[p, e] - low * sin_PE[p, e]
+                    turned_low[e] = load(g_low[e]) * cos[e] + load(g_high[e]) * sin[e]
+                    turned_high[e] = load(g_high[e]) * cos[e] - load(g_low[e]) * sin[e]
                 dot = _ZERO
                 for e in range(width):
-                    dot += turned[e] * w[e] * load(qkv_NX[n, start + e])
+                    dot += turned[e] * w[e] * load(x[e])
                 dot *= r * r * inverse
                 for e in range(width):
-                    x = load(qkv_NX[n, start + e])
-                    gw[e] += turned[e] * x * r
-                    gqkv_NX[n, start + e] = store(gqkv_NX[n, start + e], r * (turned[e] * w[e] - x * dot))
+                    value = load(x[e])
+                    gw[e] += turned[e] * value * r
+                    gx[e] = store(x[e], r * (turned[e] * w[e] - value * dot))
             for kv in range(n_kv):
                 start = (heads + n_kv + kv) * width
-                for e in range(width):
-                    gqkv_NX[n, start + e] = gv_BKTE[b, kv, t, e]
+                gqkv_NX[n, start : start + width] = gv_BKTE[b, kv, t]
 
 
 @parallel_kernel
@@ -184,28 +207,17 @@ def causal_softmax_forward(s_XRW: Any, first_BT: Any, n_kv: int, row0: int, grou
     n_x, n_rows, n_keys = s_XRW.shape
     for x in prange(n_x * CHUNKS):
         i, c = x // CHUNKS, x % CHUNKS
-        held = np.empty(n_keys, np.float32)
+        buffer = np.empty(n_keys, np.float32)
         for r in range(c * n_rows // CHUNKS, (c + 1) * n_rows // CHUNKS):
             t = row0 + r // group
             first = first_BT[i // n_kv, t]
-            row = s_XRW[i, r]
-            highest = np.float32(-3.0e38)
-            for j in range(first, t + 1):
-                value = load(row[j]) * scale
-                held[j] = value
-                highest = max(highest, value)
-            total = _ZERO
-            for j in range(first, t + 1):
-                e = exp32(held[j] - highest)
-                held[j] = e
-                total += e
-            inverse = _ONE / total
-            for j in range(first):
-                row[j] = store(row[j], _ZERO)
-            for j in range(first, t + 1):
-                row[j] = store(row[j], held[j] * inverse)
-            for j in range(t + 1, n_keys):
-                row[j] = store(row[j], _ZERO)
+            # A slice of its own lets the loops run over 0..n, which vectorizes; a computed index would not.
+            row = s_XRW[i, r, first : t + 1]
+            held = buffer[: row.shape[0]]
+            _softmax_terms(row, held, scale)
+            _write_scaled(row, held, _ONE / _sum(held))
+            s_XRW[i, r, :first] = 0
+            s_XRW[i, r, t + 1 :] = 0
 
 
 @parallel_kernel
@@ -219,16 +231,14 @@ def causal_softmax_backward(
         for r in range(c * n_rows // CHUNKS, (c + 1) * n_rows // CHUNKS):
             t = row0 + r // group
             first = first_BT[i // n_kv, t]
-            p, g = p_XRW[i, r], g_XRW[i, r]
+            p, g = p_XRW[i, r, first : t + 1], g_XRW[i, r, first : t + 1]
             dot = _ZERO
-            for j in range(first, t + 1):
+            for j in range(p.shape[0]):
                 dot += load(p[j]) * load(g[j])
-            for j in range(first):
-                g[j] = store(g[j], _ZERO)
-            for j in range(first, t + 1):
+            for j in range(p.shape[0]):
                 g[j] = store(g[j], load(p[j]) * (load(g[j]) - dot) * scale)
-            for j in range(t + 1, n_keys):
-                g[j] = store(g[j], _ZERO)
+            g_XRW[i, r, :first] = 0
+            g_XRW[i, r, t + 1 :] = 0
 
 
 @parallel_kernel
@@ -263,43 +273,33 @@ def cross_entropy(logits_NV: Any, target_N: Any, scale_N: Any, loss_N: Any) -> N
     for c in prange(CHUNKS):
         held = np.empty(width, np.float32)
         for n in range(c * n_rows // CHUNKS, (c + 1) * n_rows // CHUNKS):
-            highest = np.float32(-3.0e38)
-            for v in range(width):
-                value = load(logits_NV[n, v])
-                held[v] = value
-                highest = max(highest, value)
-            chosen = held[target_N[n]]
-            total = _ZERO
-            for v in range(width):
-                e = exp32(held[v] - highest)
-                held[v] = e
-                total += e
+            row = logits_NV[n]
+            highest = _softmax_terms(row, held, _ONE)
+            chosen = load(row[target_N[n]])
+            total = _sum(held)
             loss_N[n] = np.log(total) + highest - chosen
-            factor = scale_N[n] / total
             held[target_N[n]] -= total
-            for v in range(width):
-                logits_NV[n, v] = store(logits_NV[n, v], held[v] * factor)
+            _write_scaled(row, held, scale_N[n] / total)
 
 
 @parallel_kernel
-def token_logprob_forward(logits_NV: Any, target_N: Any, inverse_temperature: Any, logp_N: Any, entropy_N: Any) -> None:
+def token_logprob_forward(
+    logits_NV: Any, target_N: Any, inverse_temperature: Any, logp_N: Any, entropy_N: Any
+) -> None:
     """log p(target) and the entropy, in nats, of softmax(logits / temperature)."""
     n_rows, width = logits_NV.shape
     for c in prange(CHUNKS):
+        held = np.empty(width, np.float32)
         for n in range(c * n_rows // CHUNKS, (c + 1) * n_rows // CHUNKS):
-            highest = np.float32(-3.0e38)
-            for v in range(width):
-                highest = max(highest, load(logits_NV[n, v]) * inverse_temperature)
-            total = _ZERO
-            weighted = _ZERO
-            for v in range(width):
-                shifted = load(logits_NV[n, v]) * inverse_temperature - highest
-                e = exp32(shifted)
-                total += e
-                weighted += e * shifted
-            log_total = np.log(total)
-            logp_N[n] = load(logits_NV[n, target_N[n]]) * inverse_temperature - highest - log_total
-            entropy_N[n] = log_total - weighted / total
+            row = logits_NV[n]
+            highest = _softmax_terms(row, held, inverse_temperature)
+            total = _sum(held)
+            expected = _ZERO
+            for v in range(row.shape[0]):
+                expected += held[v] * load(row[v])
+            log_total = np.log(total) + highest
+            logp_N[n] = load(row[target_N[n]]) * inverse_temperature - log_total
+            entropy_N[n] = log_total - expected * inverse_temperature / total
 
 
 @parallel_kernel
@@ -309,17 +309,8 @@ def token_logprob_backward(logits_NV: Any, target_N: Any, inverse_temperature: A
     for c in prange(CHUNKS):
         held = np.empty(width, np.float32)
         for n in range(c * n_rows // CHUNKS, (c + 1) * n_rows // CHUNKS):
-            highest = np.float32(-3.0e38)
-            for v in range(width):
-                value = load(logits_NV[n, v]) * inverse_temperature
-                held[v] = value
-                highest = max(highest, value)
-            total = _ZERO
-            for v in range(width):
-                e = exp32(held[v] - highest)
-                held[v] = e
-                total += e
+            row = logits_NV[n]
+            _softmax_terms(row, held, inverse_temperature)
+            total = _sum(held)
             held[target_N[n]] -= total
-            factor = -g_N[n] * inverse_temperature / total
-            for v in range(width):
-                logits_NV[n, v] = store(logits_NV[n, v], held[v] * factor)
+            _write_scaled(row, held, -g_N[n] * inverse_temperature / total)

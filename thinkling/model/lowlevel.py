@@ -15,8 +15,8 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic, overload
 
-# reassoc lets sums vectorize; NaN and infinity keep their meaning.
-FASTMATH = {"reassoc", "contract", "nsz", "arcp"}
+# reassoc lets sums vectorize, nnan maxima; the training loop checks its loss for NaN instead.
+FASTMATH = {"reassoc", "contract", "nsz", "arcp", "nnan"}
 
 
 @intrinsic
