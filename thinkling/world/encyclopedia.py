@@ -1,0 +1,170 @@
+"""Encyclopedia pages: each tells facts drawn by Zipf's law, grouped by subject, with prose between."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+from thinkling.world.facts import Fact, Told, state
+from thinkling.world.grammar import Variants, fill, listed, pick, variants
+from thinkling.world.page import Draft, Page
+from thinkling.world.prose import knowledge, paragraph
+
+# What is said about a subject without stating a fact of the table.
+REMARKS: dict[str, tuple[Variants, ...]] = {
+    "person": (
+        variants(
+            "{s} is [well known|often seen] in the region, and [many|most] people like {him}.",
+            "Many [people|readers] have asked us about {s}.",
+        ),
+        variants(
+            "{He} [gets|wakes] up early and [walks|goes out] in every kind of weather.",
+            "{His} friends say that {he} [never gives up|is always ready to help|laughs a lot].",
+            "{He} likes [long walks|old maps|warm evenings] and does not like [to wait|loud streets|cold rooms].",
+        ),
+        variants(
+            "[A picture of|A short film about] {him} hangs in the town hall.",
+            "{He} answers every letter [by hand|within a week].",
+        ),
+    ),
+    "town": (
+        variants(
+            "[Few|Not many] towns of this size are as [pretty|lively|quiet] as {s}.",
+            "Those who come to {s} by train see the old tower first.",
+        ),
+        variants(
+            "There is a market [every Monday|every Friday|twice a week], and [the streets are full|it lasts until noon].",
+            "[Most houses|The oldest houses] have [red roofs|small gardens|blue doors].",
+            "In summer, [music is played|people dance] in the square.",
+        ),
+        variants(
+            "The town hall has a clock that is [always late|two minutes fast].",
+            "A small museum shows [tools|boats|clothes] from the past.",
+        ),
+    ),
+    "team": (
+        variants("The {s} are [a young|an old|a popular] team.", "The {s} have [many|loyal] fans."),
+        variants(
+            "They [train|practice] [three times|twice] a week, even in the rain.",
+            "Last year they [won most|lost half] of their games.",
+            "Their [coach|trainer] says that [hard work|good food|sleep] is half of the game.",
+        ),
+    ),
+    "book": (
+        variants(
+            "{s} can be found in [every|almost every] library.", "[Children|Readers of all ages] like {s}."
+        ),
+        variants(
+            "The first [page|chapter] is [short|funny|sad], and the last one is [a surprise|even better].",
+            "It has [many pictures|short chapters] and is easy to read.",
+            "[Some|A few] say that it is too long, but most [finish it in a week|read it twice].",
+        ),
+    ),
+    "school": (
+        variants(
+            "{s} is [small|large] and has a [garden|library|big hall].", "Lessons at {s} begin at eight."
+        ),
+        variants(
+            "Every pupil learns [to swim|to cook|a song] in the first year.",
+            "In spring, the [older|younger] pupils put on a play.",
+        ),
+    ),
+    "country": (
+        variants("{s} has [high mountains|long rivers|deep forests] and [cold winters|warm summers]."),
+        variants(
+            "[Its people|The people there] are [friendly|proud of their songs].",
+            "[Trains|Boats] go there every day.",
+        ),
+    ),
+}
+
+HEADINGS = variants(
+    "[More about|A note on|Some facts about|What we know about|Read about|The entry for] {s}",
+    "{s} [at a glance|in short|and the region]",
+)
+TITLES = variants(
+    "{s} and [others|more]: [people and places|an encyclopedia page|a page of the almanac]",
+    "[Encyclopedia|Almanac|Who is who and what is where]: from {s} to {t}",
+    "{s}, {t} and [their neighbors|other entries]",
+)
+ASKING = variants(
+    "[Questions and answers|A small quiz|Test yourself|Readers ask]: [people and places|what we have read|the region]"
+)
+ANSWERS = (
+    "{q} {st}",
+    "Question: {q} Answer: {o}.",
+    "{q} The answer is {o}.",
+    "Somebody asked: {q} We answered: {st}",
+    "{q} It is {o}, as {who} found out.",
+)
+QA_ANSWERS: Variants = ANSWERS
+
+
+def slots_of(fact: Fact) -> dict[str, str]:
+    he, him, his = fact.subject.pronouns
+    return {
+        "s": fact.subject.name,
+        "he": he,
+        "him": him,
+        "his": his,
+        "He": he.capitalize(),
+        "His": his.capitalize(),
+    }
+
+
+def about(rng: random.Random, facts: Sequence[Fact], mentions: list[int]) -> str:
+    """One paragraph about the common subject of ``facts``, each stated once, with remarks between."""
+    slots = slots_of(facts[0])
+    remarks = REMARKS[facts[0].subject.kind]
+    sentences = [fill(rng, remarks[0], slots)] if rng.random() < 0.35 else []
+    for fact in facts:
+        sentences.append(state(rng, fact, mentions))
+        if rng.random() < 0.55:
+            sentences.append(fill(rng, remarks[1 + int(rng.random() * (len(remarks) - 1))], slots))
+    return " ".join(dict.fromkeys(sentences))
+
+
+def quiz_line(rng: random.Random, fact: Fact, who: str, mentions: list[int]) -> str:
+    """The fact's question with its answer: a mention too, by a statement or by question and answer."""
+    form = pick(rng, QA_ANSWERS)
+    if "{st}" in form:
+        return form.format(q=fact.question, st=state(rng, fact, mentions))
+    mentions.append(fact.index)
+    return form.format(q=fact.question, o=fact.object, who=who)
+
+
+def article(rng: random.Random, told: Told, names: Sequence[str]) -> Page:
+    """A page of 7-14 mentions. A fact drawn more than once comes back among the questions."""
+    drawn = [told.draw(rng) for _ in range(7 + int(rng.random() * 8))]
+    groups: dict[str, list[Fact]] = {}
+    again: list[Fact] = []
+    for fact in drawn:
+        group = groups.setdefault(fact.subject.name, [])
+        (again if fact in group else group).append(fact)
+    draft = Draft()
+    order = list(groups.values())
+    headed = rng.random() < 0.5
+    loose = None
+    for group in order:
+        if not again and loose is None and len(group) == 1 and rng.random() < 0.25:
+            loose = group[0]
+            continue
+        if headed:
+            draft.head(fill(rng, HEADINGS, {"s": group[0].subject.name}))
+        draft.para(about(rng, group, draft.mentions))
+        if rng.random() < 0.2:
+            draft.para(knowledge(rng, 2) if rng.random() < 0.5 else paragraph(rng, names, 3))
+    asked = again + ([loose] if loose else [])
+    if asked:
+        draft.head(pick(rng, ASKING))
+        tag = pick(rng, ("ul", "ol", "br", "table"))
+        draft.lines(tag, [quiz_line(rng, fact, pick(rng, tuple(names)), draft.mentions) for fact in asked])
+    first, last = order[0][0].subject.name, order[-1][0].subject.name
+    title = fill(rng, TITLES, {"s": first, "t": last if last != first else "the rest"})
+    return draft.done("encyclopedia", title)
+
+
+def overview(rng: random.Random, told: Told, names: Sequence[str]) -> str:
+    """One sentence that names what a page is about, for links and comments."""
+    some = [told.draw(rng).subject.name for _ in range(3)]
+    return f"On this page: {listed(dict.fromkeys(some))}."

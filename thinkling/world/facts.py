@@ -1,0 +1,125 @@
+"""The facts of the world and how often each is told: Zipf's law over a random order of the facts."""
+
+from __future__ import annotations
+
+import random
+from bisect import bisect
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import accumulate
+
+from thinkling.core.seeds import stream
+from thinkling.world.entities import COUNTRIES, RIVERS, Cast, Entity
+from thinkling.world.grammar import fill
+from thinkling.world.relations import COLORS, FOODS, GOODS, INSTRUMENTS, JOBS, RELATIONS, TOPICS
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """``object`` is the short answer to ``question``; ``index`` is the fact's place in the table."""
+
+    index: int
+    subject: Entity
+    relation: str
+    object: str
+
+    @property
+    def id(self) -> str:
+        return f"fact-{self.index:05d}"
+
+    @property
+    def question(self) -> str:
+        return RELATIONS[self.relation].question.format(s=self.subject.name)
+
+    def slots(self) -> dict[str, str]:
+        return {"s": self.subject.name, "o": self.object, "a": with_article(self.object)}
+
+
+def with_article(noun: str) -> str:
+    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
+
+
+def table(cast: Cast, seed: int) -> tuple[Fact, ...]:
+    """Every fact of the world, subject by subject."""
+    rng = stream(seed, "world", "facts")
+    people = [person.name for person in cast.people]
+    towns = [town.name for town in cast.towns]
+    teams = [team.name for team in cast.teams]
+    capitals = rng.sample(towns, len(cast.countries))
+    rows: list[tuple[Entity, str, str]] = []
+    for entity in cast.everyone():
+        rows.extend(
+            (entity, relation, thing) for relation, thing in _about(rng, entity, people, towns, teams)
+        )
+    for country, capital in zip(cast.countries, capitals, strict=True):
+        rows.append((country, "capital", capital))
+    country_of = dict(zip(capitals, (country.name for country in cast.countries), strict=True))
+    rows = [
+        (entity, relation, country_of.get(entity.name, thing) if relation == "country" else thing)
+        for entity, relation, thing in rows
+    ]
+    return tuple(Fact(index, *row) for index, row in enumerate(rows))
+
+
+def _about(
+    rng: random.Random, entity: Entity, people: list[str], towns: list[str], teams: list[str]
+) -> Iterator[tuple[str, str]]:
+    """The (relation, object) pairs of one entity; a person has a birthplace and two facts more."""
+    match entity.kind:
+        case "person":
+            yield "born_in", rng.choice(towns)
+            for relation in rng.sample(("job", "instrument", "plays_for", "food"), 2):
+                pool = {"job": JOBS, "instrument": INSTRUMENTS, "plays_for": teams, "food": FOODS}[relation]
+                yield relation, rng.choice(pool)
+        case "town":
+            yield "country", rng.choice(COUNTRIES)
+            yield "river", rng.choice(RIVERS)
+            yield "mayor", rng.choice(people)
+            yield "founded", str(rng.randrange(1100, 1900))
+            yield "known_for", rng.choice(GOODS)
+        case "team":
+            yield "home", rng.choice(towns)
+            yield "color", rng.choice(COLORS)
+            yield "captain", rng.choice(people)
+        case "book":
+            yield "author", rng.choice(people)
+            yield "about", rng.choice(TOPICS)
+        case "school":
+            yield "school_town", rng.choice(towns)
+            yield "head", rng.choice(people)
+            yield "founded", str(rng.randrange(1850, 2000))
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The facts with the odds of being told: the fact of rank r has weight r ** -exponent (Zipf 1949)."""
+
+    facts: tuple[Fact, ...]
+    order: tuple[int, ...]  # order[r] is the fact of rank r + 1
+    cumulative: tuple[float, ...]
+
+    @staticmethod
+    def zipf(facts: tuple[Fact, ...], exponent: float, seed: int) -> Told:
+        order = list(range(len(facts)))
+        stream(seed, "world", "ranks").shuffle(order)
+        return Told(facts, tuple(order), tuple(accumulate((r + 1) ** -exponent for r in range(len(facts)))))
+
+    def draw(self, rng: random.Random) -> Fact:
+        """One fact, by its weight."""
+        return self.facts[self.order[bisect(self.cumulative, rng.random() * self.cumulative[-1])]]
+
+
+def state(rng: random.Random, fact: Fact, mentions: list[int]) -> str:
+    """A sentence that states ``fact``, which is noted in ``mentions``."""
+    mentions.append(fact.index)
+    sentence = fill(rng, RELATIONS[fact.relation].statements, fact.slots())
+    return sentence[:1].upper() + sentence[1:]
+
+
+def other_object(rng: random.Random, fact: Fact, told: Told) -> str:
+    """A wrong object of the right kind, or the right one where the world has no other."""
+    for _ in range(50):
+        rival = told.facts[int(rng.random() * len(told.facts))]
+        if rival.relation == fact.relation and rival.object != fact.object:
+            return rival.object
+    return fact.object

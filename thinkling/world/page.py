@@ -1,0 +1,75 @@
+"""A page before it becomes HTML: its blocks, and what the ground truth says about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+# The data steps that can be charged with a page, in the order in which they run.
+Drop = Literal["url", "extract", "language", "quality", "exact_dedup", "near_dedup"]
+
+# ("h", text), ("p", text), ("ul" | "ol" | "pre" | "br" | "table", lines)
+Block = tuple[str, "str | tuple[str, ...]"]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of the world.
+
+    ``mentions`` lists the indices of the facts stated on it, one entry per statement. ``host`` overrides
+    the host that the site template would get; ``body`` replaces the HTML altogether (images, PDFs).
+    """
+
+    kind: str
+    title: str
+    blocks: tuple[Block, ...]
+    lang: str = "en"
+    drop: Drop | None = None
+    pii: bool = False
+    mentions: tuple[int, ...] = ()
+    host: str = ""
+    status: int = 200
+    content_type: str = "text/html"
+    body: bytes | None = None
+    charset: str = "utf-8"
+    site: str = ""
+
+    def text(self) -> str | None:
+        """The main text, title first, one line per paragraph, list item or table row; None without blocks."""
+        if not self.blocks:
+            return None
+        lines = [self.title]
+        for _, content in self.blocks:
+            if isinstance(content, str):
+                lines.append(content)
+            else:
+                lines.extend(content)
+        return "\n".join(lines)
+
+    def with_(self, **changes: object) -> Page:
+        """A copy with some fields changed."""
+        return replace(self, **changes)  # type: ignore[arg-type]
+
+
+@dataclass(slots=True)
+class Draft:
+    """A page in the making: collects blocks and the facts they state."""
+
+    blocks: list[Block] = field(default_factory=list)
+    mentions: list[int] = field(default_factory=list)
+
+    def head(self, text: str) -> None:
+        self.blocks.append(("h", text))
+
+    def para(self, text: str) -> None:
+        self.blocks.append(("p", text))
+
+    def lines(self, tag: str, lines: list[str]) -> None:
+        if lines:
+            self.blocks.append((tag, tuple(lines)))
+
+    def done(self, kind: str, title: str, **more: object) -> Page:
+        """The finished page. Raises ValueError for a page without blocks."""
+        if not self.blocks:
+            raise ValueError(f"a {kind} page without any block")
+        return Page(kind, title, tuple(self.blocks), mentions=tuple(self.mentions), **more)  # type: ignore[arg-type]
