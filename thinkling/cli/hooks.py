@@ -1,0 +1,23 @@
+"""What the command line lends to stages from rooms that they may not import themselves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from thinkling.engine.backend import LocalBackend
+from thinkling.engine.engine import Engine
+from thinkling.model.checkpoint import load_checkpoint
+from thinkling.tokenizer.bpe import Tokenizer
+
+
+def open_backend(model: Path, *, max_len: int, slots: int) -> LocalBackend:
+    """The model in a Hugging Face folder behind the batched engine, ready for rollouts.
+
+    ``max_len``: tokens of prompt and answer together, cut to what the model holds; ``slots``: sequences
+    at once.
+    """
+    config, weights = load_checkpoint(model)
+    tokenizer = Tokenizer.load(model)
+    length = min(max_len, config.max_position_embeddings)
+    engine = Engine(weights, config, slots=slots, max_len=length, tokenizer=tokenizer)
+    return LocalBackend(engine, tokenizer, name=model.name)
