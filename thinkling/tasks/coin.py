@@ -27,8 +27,8 @@ SEEN = (
     ("Heads is up.", "{n} flips the coin over.", "{n} only looks at it.", "Is heads still up?"),
 )
 HELD_OUT = (
-    ("A penny shows its head.", "Then {n} turns the penny.", "Then {n} keeps it as it is.", "Does it show its head?"),
-    ("The coin is heads up at first.", "It is flipped by {n}.", "It is not flipped by {n}.", "Heads up in the end?"),
+    ("A penny shows heads.", "Then {n} turns the penny.", "Then {n} keeps it so.", "Does it show heads?"),
+    ("The coin is heads up.", "It is flipped by {n}.", "It is not flipped by {n}.", "Heads up in the end?"),
 )  # fmt: skip
 MEANINGS = {"yes": "yes", "heads": "yes", "no": "no", "tails": "no"}
 
@@ -70,7 +70,7 @@ class Coin(WorkedFamily):
         text = _count(names, seen) if planned else _walk(names, seen)
         # The check of the walk is the parity of the flips; an unseen slip is counted along with them.
         fix = f"Wait, {_walk(names, flips, position)}" if slip else ""
-        return Working(text, answer, f"Check: {_parity(sum(seen))}.", fix)
+        return Working(text, answer, f"Check: flips {_parity(sum(seen))}.", fix)
 
     def grade(self, problem: Problem, text: str) -> Verdict:
         return grade_choice(text, problem.answer, MEANINGS)
@@ -93,7 +93,7 @@ def _walk(names: Sequence[str], flips: Sequence[bool], first: int = 0) -> str:
 
 
 def _parity(count: int) -> str:
-    return f"{count} flips, {'even' if count % 2 == 0 else 'odd'}, {side(count % 2 == 0)}"
+    return f"{count} {'even' if count % 2 == 0 else 'odd'}, {side(count % 2 == 0)}"
 
 
 def _count(names: Sequence[str], flips: Sequence[bool]) -> str:

@@ -23,7 +23,7 @@ HELD_OUT = (
     'Spelling "{w}", how many times would you say {l}?',
     'If every {l} is struck out of "{w}", how many letters go?',
 )
-_WORDS = tuple(word for word in (*NOUNS, *(name.lower() for name in FIRST_NAMES)) if len(word) <= 9)
+_WORDS = tuple(dict.fromkeys(word.lower() for word in (*NOUNS, *FIRST_NAMES) if len(word) <= 9))
 
 
 class Count(WorkedFamily):

@@ -18,7 +18,7 @@ SEEN = (
     ("Which is larger, {a} or {b}?", "Which is smaller, {a} or {b}?"),
     ("Compare {a} and {b}. Which number is greater?", "Compare {a} and {b}. Which number is less?"),
     ("Of {a} and {b}, which one is bigger?", "Of {a} and {b}, which one is lower?"),
-    ("Tell me the larger of these two numbers: {a}, {b}.", "Tell me the smaller of these two numbers: {a}, {b}."),
+    ("Tell me the larger of two numbers: {a}, {b}.", "Tell me the smaller of two numbers: {a}, {b}."),
     ("Is {a} or {b} the greater number?", "Is {a} or {b} the lesser number?"),
 )  # fmt: skip
 HELD_OUT = (

@@ -74,15 +74,10 @@ class Equation(WorkedFamily):
         # Slips by a multiple of the count asked for, so that the division still comes out whole; the
         # plain one is a division off by one.
         where = rng.choice((0, 1, 2))
-        off = _off(rng, a, b, p, x) if where < 2 else rng.choice((-1, 1))
+        off = rng.choice([off for off in (-1, 1) if b * p - a * off >= 1])
         wrong = x + off
         product = b * p - a * off if where == 0 else b * p
         rest = total - product if where == 0 else a * x + (a * off if where == 1 else 0)
         slipped = [f"{b}*{p}={product}", f"{total}-{product}={rest}", f"{rest}/{a}={wrong}"]
         fix = f"Wait, {' '.join(lines[where:])}."
         return Working(plan + " ".join(slipped), str(wrong), f"Check: {total}-{product}={rest}.", fix)
-
-
-def _off(rng: random.Random, a: int, b: int, p: int, x: int) -> int:
-    """By how much the unknown price comes out wrong: one or two, with every number still positive."""
-    return rng.choice([off for off in (-2, -1, 1, 2) if x + off >= 1 and b * p - a * off >= 1])

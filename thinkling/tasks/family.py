@@ -15,7 +15,7 @@ import random
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 from thinkling.core.errors import UserError
 from thinkling.core.seeds import content_key
@@ -43,7 +43,6 @@ class Draft:
     split: str | None = None
 
 
-@runtime_checkable
 class Family(Protocol):
     """What training and evaluation ask of a family; a user's own needs nothing more than this."""
 
@@ -94,8 +93,8 @@ class Working:
     """Lines of work with their result, and how a check would go on.
 
     ``text`` is the work (slipped where asked), ``answer`` what it leads to, ``check`` the sentence that
-    verifies it (after an unseen slip: one that fails to see it), ``fix`` the sentence that catches the slip and goes on to
-    the gold answer ("" without a slip).
+    verifies it (after a slip: one that fails to see it), ``fix`` the sentence that catches the slip and
+    goes on to the gold answer ("" without a slip).
     """
 
     text: str

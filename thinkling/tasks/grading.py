@@ -57,9 +57,14 @@ def _unparsed(text: str, expected: str) -> Verdict:
 
 
 def _written(value: Fraction) -> str:
-    if value.denominator == 1:
+    """One spelling per value, so that equal answers can be counted: "27", "9.9", "1/3"."""
+    places = next((n for n in range(7) if 10**n % value.denominator == 0), None)
+    if places is None:
+        return f"{value.numerator}/{value.denominator}"
+    if places == 0:
         return str(value.numerator)
-    return f"{value.numerator}/{value.denominator}"
+    digits = str(abs(value.numerator) * 10**places // value.denominator).rjust(places + 1, "0")
+    return f"{'-' if value < 0 else ''}{digits[:-places]}.{digits[-places:]}"
 
 
 def grade_number(text: str, gold: str) -> Verdict:

@@ -1,14 +1,15 @@
 """Problems from a JSONL file, so that anyone's questions go through SFT, RL and evaluation unchanged.
 
-Fields: ``prompt`` or ``question``; ``answer``; optional ``solution`` or ``think`` (a worked solution),
-``split`` (train, val or test; else by hash), ``level``. An answer that is a number is graded as one,
-any other as normalized text.
+Fields: ``prompt`` or ``question``; ``answer``; optional ``solution`` or ``think`` (a worked solution; a
+question may come again with another one), ``split`` (train, val or test; else by hash), ``level``, and
+``family`` (kept in ``meta``). An answer that is a number is graded as one, any other as normalized text.
 """
 
 from __future__ import annotations
 
 import random
 from pathlib import Path
+from typing import Any
 
 from thinkling.core.errors import UserError
 from thinkling.core.types import Message, Problem, Verdict
@@ -20,40 +21,45 @@ SPLITS = ("train", "val", "test")
 
 
 class Questions:
-    """The problems of one JSONL file. The family is named after the file unless ``name`` says otherwise.
+    """The problems of one JSONL file; the family is named after the file.
 
-    Style ``steps`` gives a row's own solution as thinking; a row without one is answered at once in
-    every style. The file's solutions are taken as they are, so ``slip`` changes nothing.
+    Style ``steps`` gives one of a question's solutions as thinking; a question without any is answered at
+    once in every style. The file's solutions are taken as they are, so ``slip`` changes nothing.
     """
 
-    def __init__(self, path: str | Path, name: str | None = None) -> None:
+    def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self.name = name or self.path.stem
+        self.name = self.path.stem
         self.rows: list[Draft] = []
-        places: dict[str, str] = {}
+        asked: dict[str, tuple[str, Draft]] = {}
         for where, row in read_rows(path):
-            prompt = text_field(where, row, "prompt", "question")
-            answer = text_field(where, row, "answer")
-            split = row.get("split")
-            if split is not None and split not in SPLITS:
-                raise UserError(f"{where}: expected split to be one of {', '.join(SPLITS)}; got {split!r}")
-            level = row.get("level", 1)
-            if not isinstance(level, int):
-                raise UserError(f"{where}: expected a whole number as level; got {level!r}")
-            meta = {"where": where}
-            for field in ("solution", "think"):
-                if row.get(field) is not None:
-                    meta["solution"] = text_field(where, row, field)
-            draft = Draft(prompt, answer, " ".join(prompt.split()), level, meta, split)
-            if draft.canonical in places:
-                raise UserError(f"{where}: the same question as in {places[draft.canonical]}; remove one")
-            places[draft.canonical] = where
-            self._check_gold(where, draft)
-            self.rows.append(draft)
+            draft = self._draft(where, row)
+            place, first = asked.setdefault(draft.canonical, (where, draft))
+            if first is draft:
+                self._check_gold(where, draft)
+                self.rows.append(draft)
+            elif (first.answer, first.split) != (draft.answer, draft.split):
+                raise UserError(
+                    f"{where}: the question of {place} again, with another answer or split; expected one of them"
+                )
+            else:
+                first.meta["solutions"] += draft.meta["solutions"]
         if not self.rows:
             raise UserError(f"{self.path}: expected at least one problem; the file is empty")
-        solved = any("solution" in draft.meta for draft in self.rows)
+        solved = any(draft.meta["solutions"] for draft in self.rows)
         self.styles: tuple[str, ...] = ("direct", "steps") if solved else ("direct",)
+
+    def _draft(self, where: str, row: dict[str, Any]) -> Draft:
+        prompt = text_field(where, row, "prompt", "question")
+        split, level = row.get("split"), row.get("level", 1)
+        if split is not None and split not in SPLITS:
+            raise UserError(f"{where}: expected split to be one of {', '.join(SPLITS)}; got {split!r}")
+        if not isinstance(level, int) or isinstance(level, bool):
+            raise UserError(f"{where}: expected a whole number as level; got {level!r}")
+        solutions = [text_field(where, row, f) for f in ("solution", "think") if row.get(f) is not None][:1]
+        meta = {"solutions": solutions, "family": str(row.get("family", self.name))}
+        canonical = " ".join(prompt.split())
+        return Draft(prompt, text_field(where, row, "answer"), canonical, level, meta, split)
 
     def _check_gold(self, where: str, draft: Draft) -> None:
         problem = pose(self.name, draft)
@@ -81,8 +87,10 @@ class Questions:
     def solve(self, problem: Problem, style: str, rng: random.Random, slip: bool = False) -> Message:
         if style not in self.styles:
             raise UserError(f"{self.name}: expected a style out of {', '.join(self.styles)}; got {style!r}")
-        solution = problem.meta.get("solution")
-        return answer_message(problem.answer, None if style == "direct" or solution is None else solution)
+        solutions = problem.meta["solutions"]
+        return answer_message(
+            problem.answer, rng.choice(solutions) if style == "steps" and solutions else None
+        )
 
     def grade(self, problem: Problem, text: str) -> Verdict:
         if number(problem.answer) is not None:

@@ -68,7 +68,7 @@ def family(spec: str, **context: Any) -> Family:
     near = difflib.get_close_matches(spec, all_families, 1)
     hint = f"; did you mean {near[0]}?" if near else ""
     raise UserError(
-        f"expected a family: one of {', '.join(all_families)}, or FILE.py:NAME, or FILE.jsonl; got {spec!r}{hint}"
+        f"expected a family: {', '.join(all_families)}, or FILE.py:NAME, or FILE.jsonl; got {spec!r}{hint}"
     )
 
 
@@ -77,7 +77,12 @@ def mixture(weights: Mapping[str, float] | Sequence[str], **context: Any) -> lis
     table = dict(weights) if isinstance(weights, Mapping) else {spec: 1.0 for spec in weights}
     if not table or any(weight < 0 for weight in table.values()) or not any(table.values()):
         raise UserError(f"expected a mixture of families with weights of at least 0, one above; got {table}")
-    return [(family(spec, **context), weight) for spec, weight in table.items() if weight > 0]
+    found = [(family(spec, **context), weight) for spec, weight in table.items() if weight > 0]
+    names = [member.name for member, _ in found]
+    for name in names:
+        if names.count(name) > 1:
+            raise UserError(f"expected families of different names; two are called {name!r}: rename one")
+    return found
 
 
 def reward(spec: str) -> Reward:
@@ -135,7 +140,7 @@ def _checked(spec: str, found: Any) -> Family:
         raise UserError(f"{spec}: expected name to be a text; got {found.name!r}")
     if isinstance(found.styles, str) or not found.styles or not all(isinstance(s, str) for s in found.styles):
         raise UserError(
-            f"{spec}: expected styles to be a tuple of texts such as ('direct', 'steps'); got {found.styles!r}"
+            f"{spec}: expected styles to be texts such as ('direct', 'steps'); got {found.styles!r}"
         )
     for method, parameters in _METHODS.items():
         function = getattr(found, method, None)
@@ -155,6 +160,5 @@ def _check_parameters(what: str, function: Callable[..., Any], parameters: Seque
     try:
         signature.bind(*parameters)
     except TypeError as error:
-        raise UserError(
-            f"{what}: expected parameters ({', '.join(parameters)}); it takes {signature}: {error}"
-        ) from None
+        wanted = ", ".join(parameters)
+        raise UserError(f"{what}: expected ({wanted}) as parameters; it takes {signature}: {error}") from None

@@ -30,7 +30,7 @@ def read_rows(path: str | Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def text_field(where: str, row: dict[str, Any], *names: str) -> str:
-    """The first of ``names`` that the row has, as text (numbers are written out); an error if none is there."""
+    """The first of ``names`` that the row has, as text (numbers are written out); none is an error."""
     for name in names:
         value = row.get(name)
         if isinstance(value, bool) or value is None:

@@ -13,7 +13,7 @@ from thinkling.tasks.family import Draft, Family, pose, split_of
 
 __all__ = ["conversations", "problems", "split_of"]
 
-_PATIENCE = 20_000  # draws without a new problem before a family counts as exhausted
+_PATIENCE = 20_000  # draws in vain before a family counts as exhausted
 SECOND_QUESTION_SHARE = 0.08
 SYSTEM_SHARE = 0.08
 SYSTEM_MESSAGES = (
@@ -44,16 +44,19 @@ def problems(
         raise UserError(f"expected a split out of train, val, test; got {split!r}")
     rng = stream(seed, "problems", family.name, split, ood, level, unseen)
     found: dict[str, Problem] = {}
+    idle = 0
     for draft in _drafts(family, rng, level, ood, unseen):
-        if len(found) >= n:
+        if len(found) >= n or idle >= _PATIENCE:
             break
         problem = pose(family.name, draft, derive(seed, "problem", family.name, len(found)))
-        if problem.split == split:
-            found.setdefault(problem.key, problem)
+        new = problem.split == split and problem.key not in found
+        idle = 0 if new else idle + 1
+        if new:
+            found[problem.key] = problem
     if len(found) < n and not at_most:
         where = "" if level is None else f" at level {level}"
         raise UserError(
-            f"expected {n} distinct {split} problems of {family.name}{where}; there seem to be only {len(found)}: "
+            f"expected {n} distinct {split} problems of {family.name}{where}; found only {len(found)}: "
             "ask for fewer, or give the family more content"
         )
     return list(found.values())
@@ -62,20 +65,15 @@ def problems(
 def _drafts(
     family: Family, rng: random.Random, level: int | None, ood: bool, unseen: bool
 ) -> Iterator[Draft]:
-    """Drafts until nothing new has come for long; a finite family's drafts once each, shuffled."""
+    """Drafts without end; a finite family's (one that has ``drafts``) once each, shuffled."""
     options: dict[str, Any] = {"unseen": True} if unseen else {}
     if hasattr(family, "drafts"):
         finite = [draft for draft in family.drafts(rng, ood, **options) if level in (None, draft.level)]
         rng.shuffle(finite)
         yield from finite
         return
-    known: set[str] = set()
-    idle = 0
-    while idle < _PATIENCE:
-        draft = family.draw(rng, level, ood, **options)
-        idle = idle + 1 if draft.canonical in known else 0
-        known.add(draft.canonical)
-        yield draft
+    while True:
+        yield family.draw(rng, level, ood, **options)
 
 
 def conversations(

@@ -1,7 +1,8 @@
 """Sorting: put a list of different whole numbers (0-99) into ascending or descending order.
 
 Level = length of the list (3-7; 8-10 out of distribution). The key is the set of numbers, so that no
-test list is ever seen in another order.
+test list is ever seen in another order. The work gathers the numbers by tens, because taking the smallest
+again and again and listing what is left costs tokens with the square of the length.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ class Sort(WorkedFamily):
         wording, meta = pick_wording(rng, SEEN, HELD_OUT, unseen)
         order = sorted(numbers, reverse=down)
         meta |= {"numbers": numbers, "down": down}
-        meta["steps"] = [[taken, left] for taken, left in _selection(numbers, order)]
+        meta["steps"] = [[ten, items] for ten, items in _buckets(order)]
         canonical = " ".join(map(str, sorted(numbers)))
         return Draft(wording[down].format(l=listed(numbers)), listed(order), canonical, level, meta)
 
@@ -56,8 +57,7 @@ class Sort(WorkedFamily):
         down = bool(problem.meta["down"])
         order = sorted(numbers, reverse=down)
         taken = _slipped(rng, order) if slip else order
-        kept = [item for item in numbers if item in taken]
-        text = _by_tens(kept, taken) if planned else _written(_selection(kept, taken))
+        text = _tens_first(taken) if planned else _by_tens(taken)
         sign = ">" if down else "<"
         # The check compares neighbors; an unseen slip is checked at one end only.
         check = f"Check: {sign.join(map(str, taken[-2:] if slip else taken))}."
@@ -68,23 +68,20 @@ class Sort(WorkedFamily):
         return grade_numbers(text, [int(item) for item in problem.answer.split(",")])
 
 
-def _selection(numbers: Sequence[int], order: Sequence[int]) -> list[tuple[int, list[int]]]:
-    """What is taken each time, and what is left, until one is left."""
-    left, rows = list(numbers), []
-    for item in order[:-1]:
-        left.remove(item)
-        rows.append((item, list(left)))
-    return rows
-
-
-def _written(rows: Sequence[tuple[int, list[int]]]) -> str:
-    return " ".join(f"{taken} leaves {' '.join(map(str, left))}." for taken, left in rows)
-
-
-def _by_tens(numbers: Sequence[int], order: Sequence[int]) -> str:
-    """The numbers gathered by tens ("40s: 42 47"), the tens in the order asked for."""
+def _buckets(order: Sequence[int]) -> list[tuple[int, list[int]]]:
+    """The sorted numbers gathered by their tens digit."""
     tens = list(dict.fromkeys(item // 10 for item in order))
-    return " ".join(f"{ten}0s: {' '.join(str(item) for item in order if item // 10 == ten)}." for ten in tens)
+    return [(ten, [item for item in order if item // 10 == ten]) for ten in tens]
+
+
+def _by_tens(order: Sequence[int]) -> str:
+    """Tens digit by tens digit: "0:7 1:19 4:42,47"."""
+    return " ".join(f"{ten}:{','.join(map(str, items))}" for ten, items in _buckets(order))
+
+
+def _tens_first(order: Sequence[int]) -> str:
+    """The tens digits in order, then the numbers: "0 1 4: 7 19 42 47"."""
+    return f"{' '.join(str(ten) for ten, _ in _buckets(order))}: {' '.join(map(str, order))}"
 
 
 def _slipped(rng: random.Random, order: list[int]) -> list[int]:
