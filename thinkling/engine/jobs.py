@@ -23,7 +23,7 @@ class Event:
     """
 
     handle: int
-    token: int | None
+    token_id: int | None
     logprob: float
     top: Top = ()
     completion: Completion | None = None
