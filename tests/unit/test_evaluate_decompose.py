@@ -20,6 +20,8 @@ from thinkling.evaluate.decompose import (
     problem_means,
     style_of,
 )
+from thinkling.tasks.registry import all_families, family
+from thinkling.tasks.sets import problems
 
 
 @pytest.mark.parametrize(
@@ -125,3 +127,13 @@ def test_summaries_by_style_level_and_problem() -> None:
     assert by_level(rows) == {1: (12.0, 2), 3: (50.0, 2)}
     assert problem_means(rows, "score") == {"f": {"1": 0.5}, "g": {"3": 0.0}}
     assert growth(rows, [*rows[:2], Answer("g", "2", 3, "steps", 44, 1.0)]).value == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize("name", [name for name in all_families if name != "facts"])
+def test_the_style_of_a_worked_solution_is_recognized(name: str) -> None:
+    made, rng = family(name), random.Random(1)
+    for problem in problems(made, "train", 30, seed=1):
+        for style in made.styles:
+            for slip in (False, True):
+                thinking = made.solve(problem, style, rng, slip).thinking
+                assert style_of(thinking) == ("none" if style == "direct" else style), thinking

@@ -153,3 +153,10 @@ def test_posing_without_messages_continues_plain_text() -> None:
 def test_at_least_one_attempt() -> None:
     with pytest.raises(ValueError, match="at least 1"):
         run(1, Scripted([]), n=0)
+
+
+def test_tokens_can_be_dropped_to_save_memory() -> None:
+    script = Scripted(lambda e, i: "0")
+    (kept,), (light,) = run(1, script), run(1, script, keep_tokens=False)
+    assert kept[0].sequences[0].ids and light[0].sequences == ()
+    assert (light[0].verdict, light[0].usage) == (kept[0].verdict, kept[0].usage)

@@ -27,7 +27,9 @@ from thinkling.evaluate.statistics import DRAWS, Estimate, paired_difference
 STYLES = ("none", "steps", "equation", "check")
 
 _CHECKS = re.compile(r"\b(check|wait|verify)\b", re.IGNORECASE)
-_PLAN = re.compile(r"^[^:\n]{1,120}:")
+_PLAN = re.compile(r"^[^:\n]{1,160}:\s")
+# Decimals are laid under each other in either style; the plan is to compare them as whole numbers.
+_DECIMALS = re.compile(r"^(\d+)\.\d+ vs \d+\.\d+:\s+(\d+)[<>]\d+\W*$")
 
 
 def style_of(thinking: str | None) -> str:
@@ -36,11 +38,15 @@ def style_of(thinking: str | None) -> str:
     "none": it did not think; "check": it verifies ("Check", "Wait"); "equation": a plan and a colon
     come before the work; "steps": anything else.
     """
-    if thinking is None or not thinking.strip():
+    text = (thinking or "").strip()
+    if not text:
         return "none"
-    if _CHECKS.search(thinking):
+    if _CHECKS.search(text):
         return "check"
-    return "equation" if _PLAN.match(thinking.strip()) else "steps"
+    if " vs " in text:
+        compared = _DECIMALS.match(text)
+        return "equation" if compared and compared.group(1) != compared.group(2) else "steps"
+    return "equation" if _PLAN.match(text) else "steps"
 
 
 def check_words(thinking: str | None) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from thinkling.core.seeds import derive
@@ -14,6 +14,7 @@ from thinkling.core.types import (
     Sample,
     Sampled,
     Sampling,
+    TokenSeq,
     Usage,
     Verdict,
 )
@@ -53,6 +54,9 @@ def _plain(ask: Sample) -> Generator[Effect, Any, list[Sampled]]:
 PLAIN = Policy("plain", _plain, grouped=True)
 
 
+_NO_TOKENS = TokenSeq((), (), ())
+
+
 def ask_user(problem: Problem) -> tuple[Message, ...]:
     """The default way to pose a problem: its prompt as the user's turn."""
     return (Message.user(problem.prompt),)
@@ -72,6 +76,7 @@ def episodes(
     prefix: Callable[[Problem], str] = lambda problem: "",
     tools: Mapping[str, Tool] | None = None,
     limit: int = 4096,
+    keep_tokens: bool = True,
     progress: Callable[[Episode], None] | None = None,
 ) -> list[list[Episode]]:
     """``n`` graded attempts at each problem, in the order of ``problems``.
@@ -82,6 +87,7 @@ def episodes(
 
     Seeds are derived from ``(seed, problem.key)``: an attempt's tokens do not depend on which other
     problems are in the list, and a problem listed twice is answered twice alike.
+    ``keep_tokens`` False leaves ``sequences`` empty, which saves most of the memory.
     ``pose`` returning no messages makes ``prefix`` a plain text to continue, with no chat markup: how
     a base model is asked.
     """
@@ -94,12 +100,7 @@ def episodes(
         start = derive(seed, "episode", problem.key)
         for first in range(0, n, size):
             own = start if policy.grouped else derive(start, first)
-            jobs.append(
-                (
-                    problem,
-                    Sample(pose(problem), sampling, own, size, prefix(problem), think),
-                )
-            )
+            jobs.append((problem, Sample(pose(problem), sampling, own, size, prefix(problem), think)))
 
     made: list[list[Episode]] = [[] for _ in jobs]
 
@@ -117,22 +118,17 @@ def episodes(
             for episode in made[index]:
                 progress(episode)
 
-    drive(
-        (_answer(policy, ask) for _, ask in jobs),
-        backend,
-        tools=tools,
-        limit=limit,
-        on_done=on_done,
-    )
+    answers = (_answer(policy, ask, keep_tokens) for _, ask in jobs)
+    drive(answers, backend, tools=tools, limit=limit, on_done=on_done)
     per = n // size
     return [[episode for job in made[at : at + per] for episode in job] for at in range(0, len(made), per)]
 
 
-def _answer(policy: Policy, ask: Sample) -> Rollout[list[Sampled]]:
+def _answer(policy: Policy, ask: Sample, keep_tokens: bool) -> Rollout[list[Sampled]]:
     samples: list[Sampled] = yield from policy.respond(ask)
     if len(samples) != ask.n:
         raise ValueError(f"policy {policy.name!r} was asked for {ask.n} samples and gave {len(samples)}")
-    return samples
+    return samples if keep_tokens else [replace(sampled, tokens=_NO_TOKENS, top=()) for sampled in samples]
 
 
 def _attempt_seed(ask: Sample, index: int) -> int:
@@ -157,7 +153,7 @@ def _graded(
         problem=problem,
         policy=policy.name,
         messages=(*ask.messages, sampled.message),
-        sequences=(sampled.tokens,),
+        sequences=(sampled.tokens,) if sampled.tokens.ids else (),
         verdict=verdict,
         finish=sampled.finish,
         usage=bill,
