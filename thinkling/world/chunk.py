@@ -16,16 +16,21 @@ from thinkling.core.seeds import stream
 from thinkling.tasks.words import FIRST_NAMES
 from thinkling.world import junk
 from thinkling.world.crawl import record, typographic
+from thinkling.world.dialogues import Dialogues
 from thinkling.world.encyclopedia import article
 from thinkling.world.entities import cast
 from thinkling.world.facts import Told, table
+from thinkling.world.forums import Forum
 from thinkling.world.grammar import fill, pick, variants
 from thinkling.world.html import Site, sites
 from thinkling.world.languages import LANGUAGES, foreign
+from thinkling.world.lessons import LESSONS
 from thinkling.world.page import Page
 from thinkling.world.prose import stories
 from thinkling.world.settings import Recipe
+from thinkling.world.textbooks import Textbooks
 from thinkling.world.warc import warcinfo
+from thinkling.world.worked import families
 
 Maker = Callable[[random.Random], Page]
 MOST_RECORDS = 1_000_000  # in one chunk; leaves every record a number of its own
@@ -38,15 +43,23 @@ class World:
     recipe: Recipe
     told: Told
     sites: tuple[Site, ...]
+    textbooks: Textbooks
+    forum: Forum
+    dialogues: Dialogues
     names: tuple[str, ...] = FIRST_NAMES
 
     @staticmethod
     def of(recipe: Recipe) -> World:
         facts = table(cast(recipe.people, recipe.seed), recipe.seed)
+        told = Told.zipf(facts, recipe.zipf_exponent, recipe.seed)
+        solvable = families(tuple(LESSONS))
         return World(
             recipe=recipe,
-            told=Told.zipf(facts, recipe.zipf_exponent, recipe.seed),
+            told=told,
             sites=sites(stream(recipe.seed, "world", "sites"), recipe.sites),
+            textbooks=Textbooks(solvable, told, FIRST_NAMES),
+            forum=Forum(solvable, told, FIRST_NAMES),
+            dialogues=Dialogues(told, FIRST_NAMES),
         )
 
     def good(self) -> dict[str, Maker]:
@@ -54,6 +67,9 @@ class World:
         return {
             "encyclopedia": lambda rng: article(rng, self.told, self.names),
             "story": lambda rng: stories(rng, self.names),
+            "textbook": self.textbooks.page,
+            "forum": self.forum.page,
+            "dialogue": self.dialogues.page,
         }
 
     def bad(self) -> dict[str, Maker]:
@@ -73,11 +89,7 @@ class World:
     def _blocked(self, rng: random.Random) -> Page:
         """A page on a blocked host; some have a second fault, which then is not the one charged."""
         maker = (
-            self.bad()["foreign"]
-            if rng.random() < 0.2
-            else junk.spam
-            if rng.random() < 0.6
-            else self.good()["story"]
+            self.bad()["foreign"] if rng.random() < 0.2 else junk.spam if rng.random() < 0.6 else self.good()["story"]
         )
         return maker(rng).with_(kind="blocked", drop="url", host=pick(rng, junk.BLOCKED_HOSTS), mentions=())
 
@@ -118,9 +130,7 @@ def personal(rng: random.Random, page: Page, names: tuple[str, ...]) -> Page:
 def good_pages(world: World, rng: random.Random, budget: int) -> list[Page]:
     """Good pages of ``budget`` characters or a little more, always the kind that is most behind its share."""
     makers = world.good()
-    shares = {
-        kind: share for kind, share in world.recipe.shares.model_dump().items() if share and kind in makers
-    }
+    shares = {kind: share for kind, share in world.recipe.shares.model_dump().items() if share and kind in makers}
     total = sum(shares.values())
     made = dict.fromkeys(shares, 0)
     pages: list[Page] = []

@@ -38,8 +38,7 @@ def typographic(page: Page) -> Page:
         return _QUOTE.sub("\\1“", text).replace('"', "”").replace("'", "’")
 
     blocks: list[Block] = [
-        (tag, curl(content) if isinstance(content, str) else tuple(map(curl, content)))
-        for tag, content in page.blocks
+        (tag, curl(content) if isinstance(content, str) else tuple(map(curl, content))) for tag, content in page.blocks
     ]
     return page.with_(blocks=tuple(blocks), title=curl(page.title))
 

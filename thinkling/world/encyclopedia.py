@@ -6,7 +6,7 @@ import random
 from collections.abc import Sequence
 
 from thinkling.world.facts import Fact, Told, state
-from thinkling.world.grammar import Variants, fill, listed, pick, variants
+from thinkling.world.grammar import Variants, fill, pick, variants
 from thinkling.world.page import Draft, Page
 from thinkling.world.prose import knowledge, paragraph
 
@@ -51,9 +51,7 @@ REMARKS: dict[str, tuple[Variants, ...]] = {
         ),
     ),
     "book": (
-        variants(
-            "{s} can be found in [every|almost every] library.", "[Children|Readers of all ages] like {s}."
-        ),
+        variants("{s} can be found in [every|almost every] library.", "[Children|Readers of all ages] like {s}."),
         variants(
             "The first [page|chapter] is [short|funny|sad], and the last one is [a surprise|even better].",
             "It has [many pictures|short chapters] and is easy to read.",
@@ -61,9 +59,7 @@ REMARKS: dict[str, tuple[Variants, ...]] = {
         ),
     ),
     "school": (
-        variants(
-            "{s} is [small|large] and has a [garden|library|big hall].", "Lessons at {s} begin at eight."
-        ),
+        variants("{s} is [small|large] and has a [garden|library|big hall].", "Lessons at {s} begin at eight."),
         variants(
             "Every pupil learns [to swim|to cook|a song] in the first year.",
             "In spring, the [older|younger] pupils put on a play.",
@@ -97,7 +93,6 @@ ANSWERS = (
     "Somebody asked: {q} We answered: {st}",
     "{q} It is {o}, as {who} found out.",
 )
-QA_ANSWERS: Variants = ANSWERS
 
 
 def slots_of(fact: Fact) -> dict[str, str]:
@@ -126,14 +121,14 @@ def about(rng: random.Random, facts: Sequence[Fact], mentions: list[int]) -> str
 
 def quiz_line(rng: random.Random, fact: Fact, who: str, mentions: list[int]) -> str:
     """The fact's question with its answer: a mention too, by a statement or by question and answer."""
-    form = pick(rng, QA_ANSWERS)
+    form = pick(rng, ANSWERS)
     if "{st}" in form:
         return form.format(q=fact.question, st=state(rng, fact, mentions))
     mentions.append(fact.index)
     return form.format(q=fact.question, o=fact.object, who=who)
 
 
-def article(rng: random.Random, told: Told, names: Sequence[str]) -> Page:
+def article(rng: random.Random, told: Told, names: tuple[str, ...]) -> Page:
     """A page of 7-14 mentions. A fact drawn more than once comes back among the questions."""
     drawn = [told.draw(rng) for _ in range(7 + int(rng.random() * 8))]
     groups: dict[str, list[Fact]] = {}
@@ -157,14 +152,8 @@ def article(rng: random.Random, told: Told, names: Sequence[str]) -> Page:
     asked = again + ([loose] if loose else [])
     if asked:
         draft.head(pick(rng, ASKING))
-        tag = pick(rng, ("ul", "ol", "br", "table"))
-        draft.lines(tag, [quiz_line(rng, fact, pick(rng, tuple(names)), draft.mentions) for fact in asked])
+        lines = [quiz_line(rng, fact, pick(rng, names), draft.mentions) for fact in asked]
+        draft.lines(pick(rng, ("ul", "ol", "br", "table")), lines)
     first, last = order[0][0].subject.name, order[-1][0].subject.name
     title = fill(rng, TITLES, {"s": first, "t": last if last != first else "the rest"})
     return draft.done("encyclopedia", title)
-
-
-def overview(rng: random.Random, told: Told, names: Sequence[str]) -> str:
-    """One sentence that names what a page is about, for links and comments."""
-    some = [told.draw(rng).subject.name for _ in range(3)]
-    return f"On this page: {listed(dict.fromkeys(some))}."

@@ -22,9 +22,7 @@ TOWN_HEADS = tuple(
 )
 TOWN_TAILS = tuple("ford ton field brook ham port dale wick bury stead well gate mere".split())
 COUNTRIES = ("Norland", "Veldia", "Marenia", "Tolvania", "Estmark", "Karvia", "Belmora", "Sundria")
-RIVERS = tuple(
-    "Alder Wend Sorrel Tamble Orrin Leet Marrow Dunn Esk Farrow Isel Kelder Luna Nidd Pell Rill".split()
-)
+RIVERS = tuple("Alder Wend Sorrel Tamble Orrin Leet Marrow Dunn Esk Farrow Isel Kelder Luna Nidd Pell Rill".split())
 TEAM_HEADS = tuple("Silver Golden Red Blue Green Black White Iron Swift Wild Proud Brave".split())
 TEAM_TAILS = tuple("Foxes Bears Hawks Wolves Lions Rams Otters Ravens Bulls Swans".split())
 BOOK_HEADS = tuple(
@@ -73,9 +71,7 @@ def pronouns(first_name: str) -> tuple[str, str, str]:
     return PRONOUNS[first_name]
 
 
-def _pairs(
-    rng: random.Random, heads: tuple[str, ...], tails: tuple[str, ...], form: str, n: int
-) -> list[str]:
+def _pairs(rng: random.Random, heads: tuple[str, ...], tails: tuple[str, ...], form: str, n: int) -> list[str]:
     """``n`` different combinations of heads and tails, in the given form, heads spread evenly."""
     grid = [form.format(head, tail) for head in heads for tail in tails if not tail.startswith(head.lower())]
     if n > len(grid):
@@ -91,19 +87,14 @@ def cast(people: int, seed: int) -> Cast:
     return Cast(
         people=tuple(Entity("person", name, pronouns(name.split()[0])) for name in names),
         towns=tuple(
-            Entity("town", name, IT)
-            for name in _pairs(rng, TOWN_HEADS, TOWN_TAILS, "{}{}", max(12, people // 5))
+            Entity("town", name, IT) for name in _pairs(rng, TOWN_HEADS, TOWN_TAILS, "{}{}", max(12, people // 5))
         ),
-        teams=tuple(
-            Entity("team", name, THEY) for name in _pairs(rng, TEAM_HEADS, TEAM_TAILS, "{} {}", small)
-        ),
+        teams=tuple(Entity("team", name, THEY) for name in _pairs(rng, TEAM_HEADS, TEAM_TAILS, "{} {}", small)),
         books=tuple(
-            Entity("book", name, IT)
-            for name in _pairs(rng, BOOK_HEADS, BOOK_TAILS, "The {} {}", max(6, people // 5))
+            Entity("book", name, IT) for name in _pairs(rng, BOOK_HEADS, BOOK_TAILS, "The {} {}", max(6, people // 5))
         ),
         schools=tuple(
-            Entity("school", name, IT)
-            for name in _pairs(rng, SCHOOL_HEADS, SCHOOL_TAILS, "{} {}", min(30, small))
+            Entity("school", name, IT) for name in _pairs(rng, SCHOOL_HEADS, SCHOOL_TAILS, "{} {}", min(30, small))
         ),
         countries=tuple(Entity("country", name, IT) for name in COUNTRIES),
     )

@@ -48,9 +48,7 @@ def table(cast: Cast, seed: int) -> tuple[Fact, ...]:
     capitals = rng.sample(towns, len(cast.countries))
     rows: list[tuple[Entity, str, str]] = []
     for entity in cast.everyone():
-        rows.extend(
-            (entity, relation, thing) for relation, thing in _about(rng, entity, people, towns, teams)
-        )
+        rows.extend((entity, relation, thing) for relation, thing in _about(rng, entity, people, towns, teams))
     for country, capital in zip(cast.countries, capitals, strict=True):
         rows.append((country, "capital", capital))
     country_of = dict(zip(capitals, (country.name for country in cast.countries), strict=True))
@@ -112,14 +110,13 @@ class Told:
 def state(rng: random.Random, fact: Fact, mentions: list[int]) -> str:
     """A sentence that states ``fact``, which is noted in ``mentions``."""
     mentions.append(fact.index)
-    sentence = fill(rng, RELATIONS[fact.relation].statements, fact.slots())
-    return sentence[:1].upper() + sentence[1:]
+    return fill(rng, RELATIONS[fact.relation].statements, fact.slots())
 
 
-def other_object(rng: random.Random, fact: Fact, told: Told) -> str:
-    """A wrong object of the right kind, or the right one where the world has no other."""
-    for _ in range(50):
+def other_object(rng: random.Random, fact: Fact, told: Told) -> Fact:
+    """A fact of the same relation with another object, for wrong guesses; raises ValueError if there is none."""
+    for _ in range(1000):
         rival = told.facts[int(rng.random() * len(told.facts))]
         if rival.relation == fact.relation and rival.object != fact.object:
-            return rival.object
-    return fact.object
+            return rival
+    raise ValueError(f"the world has only one object for the relation {fact.relation}")

@@ -39,10 +39,7 @@ def spam(rng: random.Random) -> Page:
     for _ in range(2 + int(rng.random() * 3)):
         draft.lines(
             "ul",
-            [
-                cap(fill(rng, PITCH, {"goods": goods, "brag": brag}))
-                for _ in range(12 + int(rng.random() * 20))
-            ],
+            [cap(fill(rng, PITCH, {"goods": goods, "brag": brag})) for _ in range(12 + int(rng.random() * 20))],
         )
         draft.para(" ".join(f"{brag} {goods}" for _ in range(20 + int(rng.random() * 20))) + "!!!")
     return draft.done("spam", f"{brag} {goods} {brag} {goods}".title(), drop="quality")
@@ -143,8 +140,7 @@ def picture(rng: random.Random) -> Page:
         (b"IEND", b""),
     ]
     body = b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(data)) + tag + data + struct.pack(">I", zlib.crc32(tag + data))
-        for tag, data in parts
+        struct.pack(">I", len(data)) + tag + data + struct.pack(">I", zlib.crc32(tag + data)) for tag, data in parts
     )
     return Page("image", "picture", (), lang="", drop="extract", content_type="image/png", body=body)
 
@@ -153,11 +149,7 @@ def pdf(rng: random.Random) -> Page:
     """The head of a PDF file followed by compressed bytes."""
     stream = zlib.compress(bytes(rng.choices(range(256), k=300)))
     body = (
-        b"%PDF-1.4\n1 0 obj << /Length "
-        + str(len(stream)).encode()
-        + b" >> stream\n"
-        + stream
-        + b"\nendstream\n%%EOF"
+        b"%PDF-1.4\n1 0 obj << /Length " + str(len(stream)).encode() + b" >> stream\n" + stream + b"\nendstream\n%%EOF"
     )
     return Page("pdf", "document", (), lang="", drop="extract", content_type="application/pdf", body=body)
 
@@ -191,6 +183,4 @@ def near_copy(rng: random.Random, page: Page, every: int = 110) -> Page:
         tail = word[len(word.rstrip(".,?!:")) :]
         words[place] = pick(rng, SWAPS) + tail
         blocks[spot] = (tag, " ".join(words))
-    return page.with_(
-        kind=f"{page.kind}_near", drop="near_dedup", blocks=tuple(blocks), mentions=(), host="", site=""
-    )
+    return page.with_(kind=f"{page.kind}_near", drop="near_dedup", blocks=tuple(blocks), mentions=(), host="", site="")

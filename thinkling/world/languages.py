@@ -13,15 +13,11 @@ SENTENCES: dict[str, tuple[Variants, ...]] = {
     "de": (
         variants("{A} wohnt seit [zwei|drei|vielen] Jahren in einem kleinen Haus am [Fluss|Wald|See]."),
         variants("[Am Morgen|Jeden Tag|Am Sonntag] geht {A} mit dem Hund durch den [Garten|Park|Wald]."),
-        variants(
-            "Heute ist das Wetter [schön|schlecht|sehr kalt], und die Kinder spielen [draußen|im Haus]."
-        ),
+        variants("Heute ist das Wetter [schön|schlecht|sehr kalt], und die Kinder spielen [draußen|im Haus]."),
         variants("{B} kauft auf dem Markt [Brot|Käse|Äpfel|Fisch] und [frische Milch|ein wenig Honig]."),
         variants("Wir haben lange gewartet, aber der Zug kam [nicht|zu spät|erst am Abend]."),
         variants("Das alte Buch liegt noch immer auf dem Tisch neben dem [Fenster|Ofen|Bett]."),
-        variants(
-            "Meine [Mutter|Schwester|Großmutter] erzählt gern Geschichten aus [ihrer Jugend|alten Zeiten]."
-        ),
+        variants("Meine [Mutter|Schwester|Großmutter] erzählt gern Geschichten aus [ihrer Jugend|alten Zeiten]."),
         variants("Können Sie mir bitte sagen, wo [der Bahnhof|die Kirche|das Museum] ist?"),
         variants("{A} und {B} wollen im Sommer ans [Meer|Wasser] fahren und dort [schwimmen|wandern]."),
         variants("Nach dem Essen trinkt man hier gern [Kaffee|Tee] und spricht über [das Leben|die Arbeit]."),
@@ -35,12 +31,8 @@ SENTENCES: dict[str, tuple[Variants, ...]] = {
         variants(
             "[Le matin|Chaque jour|Le dimanche], {A} se promène avec son chien dans [le jardin|le parc|les champs]."
         ),
-        variants(
-            "Aujourd'hui il fait [beau|froid|très chaud], et les enfants jouent [dehors|dans la maison]."
-        ),
-        variants(
-            "{B} achète au marché [du pain|du fromage|des pommes|du poisson] et [du lait|un peu de miel]."
-        ),
+        variants("Aujourd'hui il fait [beau|froid|très chaud], et les enfants jouent [dehors|dans la maison]."),
+        variants("{B} achète au marché [du pain|du fromage|des pommes|du poisson] et [du lait|un peu de miel]."),
         variants("Nous avons attendu longtemps, mais le train [n'est pas venu|est arrivé en retard]."),
         variants("Le vieux livre est toujours sur la table à côté [de la fenêtre|du lit|de la porte]."),
         variants("Ma [mère|sœur|grand-mère] aime raconter des histoires de [sa jeunesse|l'ancien temps]."),
@@ -52,16 +44,12 @@ SENTENCES: dict[str, tuple[Variants, ...]] = {
     ),
     "es": (
         variants("{A} vive desde hace [dos|tres|diez] años en una casa pequeña cerca del [río|lago|bosque]."),
-        variants(
-            "[Por la mañana|Todos los días|Los domingos] {A} pasea con su perro por el [jardín|parque|campo]."
-        ),
+        variants("[Por la mañana|Todos los días|Los domingos] {A} pasea con su perro por el [jardín|parque|campo]."),
         variants("Hoy hace [buen tiempo|mucho frío|mucho calor], y los niños juegan [fuera|en la casa]."),
         variants("{B} compra en el mercado [pan|queso|manzanas|pescado] y [leche|un poco de miel]."),
         variants("Hemos esperado mucho tiempo, pero el tren [no llegó|llegó muy tarde]."),
         variants("El viejo libro sigue sobre la mesa, al lado de la [ventana|puerta|cama]."),
-        variants(
-            "Mi [madre|hermana|abuela] cuenta historias de [su juventud|otros tiempos] con mucho gusto."
-        ),
+        variants("Mi [madre|hermana|abuela] cuenta historias de [su juventud|otros tiempos] con mucho gusto."),
         variants("¿Puede decirme dónde está [la estación|la iglesia|el museo], por favor?"),
         variants("{A} y {B} quieren ir a la playa este verano para [nadar|descansar] una semana."),
         variants("Después de comer se toma [café|té] y se habla de [la vida|el trabajo|todo un poco]."),
@@ -70,18 +58,12 @@ SENTENCES: dict[str, tuple[Variants, ...]] = {
     ),
     "it": (
         variants("{A} abita da [due|tre|dieci] anni in una piccola casa vicino al [fiume|lago|bosco]."),
-        variants(
-            "[La mattina|Ogni giorno|La domenica] {A} va a spasso con il cane nel [giardino|parco|bosco]."
-        ),
+        variants("[La mattina|Ogni giorno|La domenica] {A} va a spasso con il cane nel [giardino|parco|bosco]."),
         variants("Oggi il tempo è [bello|brutto|molto freddo], e i bambini giocano [fuori|in casa]."),
-        variants(
-            "{B} compra al mercato [il pane|il formaggio|le mele|il pesce] e [il latte|un po' di miele]."
-        ),
+        variants("{B} compra al mercato [il pane|il formaggio|le mele|il pesce] e [il latte|un po' di miele]."),
         variants("Abbiamo aspettato a lungo, ma il treno [non è arrivato|è arrivato in ritardo]."),
         variants("Il vecchio libro è ancora sul tavolo accanto alla [finestra|porta|stufa]."),
-        variants(
-            "Mia [madre|sorella|nonna] racconta volentieri storie della [sua giovinezza|vita di una volta]."
-        ),
+        variants("Mia [madre|sorella|nonna] racconta volentieri storie della [sua giovinezza|vita di una volta]."),
         variants("Mi può dire dove si trova [la stazione|la chiesa|il museo], per favore?"),
         variants("{A} e {B} vogliono andare al mare quest'estate per [nuotare|riposare] una settimana."),
         variants("Dopo il pranzo si beve [il caffè|il tè] e si parla [della vita|del lavoro|di tutto]."),

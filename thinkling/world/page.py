@@ -53,23 +53,35 @@ class Page:
 
 @dataclass(slots=True)
 class Draft:
-    """A page in the making: collects blocks and the facts they state."""
+    """A page in the making: units of blocks that belong together, and the facts they state.
 
-    blocks: list[Block] = field(default_factory=list)
+    A heading belongs to what follows it, and a ``tied`` paragraph to what stands before it.
+    """
+
+    units: list[list[Block]] = field(default_factory=list)
     mentions: list[int] = field(default_factory=list)
 
-    def head(self, text: str) -> None:
-        self.blocks.append(("h", text))
+    def _add(self, block: Block, tied: bool = False) -> None:
+        if self.units and (tied or self.units[-1][-1][0] == "h"):
+            self.units[-1].append(block)
+        else:
+            self.units.append([block])
 
-    def para(self, text: str) -> None:
-        self.blocks.append(("p", text))
+    def head(self, text: str) -> None:
+        self._add(("h", text))
+
+    def para(self, text: str, tied: bool = False) -> None:
+        self._add(("p", text), tied)
 
     def lines(self, tag: str, lines: list[str]) -> None:
         if lines:
-            self.blocks.append((tag, tuple(lines)))
+            self._add((tag, tuple(lines)))
+
+    def blocks(self) -> tuple[Block, ...]:
+        return tuple(block for unit in self.units for block in unit)
 
     def done(self, kind: str, title: str, **more: object) -> Page:
         """The finished page. Raises ValueError for a page without blocks."""
-        if not self.blocks:
+        if not self.units:
             raise ValueError(f"a {kind} page without any block")
-        return Page(kind, title, tuple(self.blocks), mentions=tuple(self.mentions), **more)  # type: ignore[arg-type]
+        return Page(kind, title, self.blocks(), mentions=tuple(self.mentions), **more)  # type: ignore[arg-type]

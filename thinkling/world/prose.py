@@ -6,6 +6,7 @@ import random
 from collections.abc import Sequence
 
 from thinkling.world.grammar import Variants, cap, fill, pick, variants
+from thinkling.world.numerals import spell
 from thinkling.world.page import Draft, Page
 from thinkling.world.plots import ENDINGS, OPENINGS, PLOTS
 from thinkling.world.scenes import scene
@@ -13,8 +14,12 @@ from thinkling.world.scenes import scene
 # Sentences about nobody's fact: what a day is like. Used to link and to fill.
 DAILY: tuple[Variants, ...] = (
     variants(
-        "{A} [gets up|wakes] early and [opens the window|feeds the {animal}|makes a cup of tea].",
-        "In the morning {A} [walks to the {place}|meets {B} at the {place}|reads for a while].",
+        "{A} [gets up|wakes] [early|late|before sunrise] and [opens the window|feeds the {animal}|makes some tea].",
+        "[In the morning|Before noon|After breakfast] {A} [walks to the {place}|meets {B}|reads for a while].",
+        "{A} and {B} [live|work|like to meet] near the {place}, [next to|behind|not far from] the {place2}.",
+        "{A} has [had|owned] {a_color} {thing} for {number} years[.|, and a {animal} as well.]",
+        "{B} is [a friend|a neighbor|a cousin] of {A}, who [lives|works] near the {place}.",
+        "This {time} {A} is at the {place} with {his} {kin}.",
     ),
     variants(
         "The way to the {place} is [long|short|steep], but {A} [likes it|knows every stone of it].",
@@ -104,10 +109,10 @@ KNOWLEDGE: tuple[Variants, ...] = (
 
 
 def paragraph(rng: random.Random, names: Sequence[str], sentences: int) -> str:
-    """A few sentences of everyday life around one person, in a sensible order."""
+    """At least one sentence of everyday life around one person, in a sensible order."""
     slots = scene(rng, names)
-    chosen = sorted(rng.sample(range(len(DAILY)), min(sentences, len(DAILY))))
-    lines = [fill(rng, DAILY[index], slots) for index in chosen]
+    chosen = sorted(rng.sample(range(1, len(DAILY)), min(sentences, len(DAILY)) - 1))
+    lines = [fill(rng, DAILY[index], slots) for index in (0, *chosen)]  # the first names who "he" or "she" is
     if rng.random() < 0.4:
         lines.append(fill(rng, KNOWLEDGE[int(rng.random() * len(KNOWLEDGE))], slots))
     return " ".join(lines)
@@ -137,14 +142,22 @@ def story(rng: random.Random, names: Sequence[str], titled: bool) -> tuple[str, 
     return title, [" ".join(told[:cut]), " ".join(told[cut:])]
 
 
+PAGES = variants(
+    "[Short stories|Stories to read aloud|New stories|Bedtime stories|Little stories] [about {A} and others|for children|"
+    "from the {place}|for a {weather} {time}|collected by {B}|with {an_animal}]"
+)
+
+
 def stories(rng: random.Random, names: Sequence[str]) -> Page:
     """A page with two to five short stories."""
     draft = Draft()
-    first = ""
-    for _ in range(2 + int(rng.random() * 4)):
+    titles: set[str] = set()
+    for number in range(2 + int(rng.random() * 4)):
         title, paragraphs = story(rng, names, True)
-        first = first or title
-        draft.head(f"{title}, a short story" if len(title.split()) < 3 else title)
+        if title in titles or len(title.split()) < 3:
+            title = f"Story number {spell(number + 1)}: {title}"
+        titles.add(title)
+        draft.head(title)
         for text in paragraphs:
             draft.para(text)
-    return draft.done("story", first)
+    return draft.done("story", fill(rng, PAGES, scene(rng, names)))

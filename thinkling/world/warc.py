@@ -58,9 +58,7 @@ def warcinfo(name: str, seed: int) -> bytes:
     return _record(headers, block)
 
 
-def response(
-    url: str, position: int, status: int, content_type: str, body: bytes, location: str = ""
-) -> bytes:
+def response(url: str, position: int, status: int, content_type: str, body: bytes, location: str = "") -> bytes:
     """An HTTP response as one record; ``position`` sets its date, ``location`` where a redirect points."""
     date = crawl_date(position)
     moved = f"Location: {location}\r\n" if location else ""

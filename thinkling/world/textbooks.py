@@ -1,0 +1,203 @@
+"""Textbook pages: exposition, worked problems, drills, exercises with the answers at the back."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Mapping
+
+from thinkling.tasks.family import Family
+from thinkling.tasks.words import NOUNS
+from thinkling.world import drills
+from thinkling.world.facts import Told, state
+from thinkling.world.grammar import cap, fill, pick, variants
+from thinkling.world.lessons import LESSONS, spelling
+from thinkling.world.page import Block, Draft, Page
+from thinkling.world.prose import knowledge, paragraph, story
+from thinkling.world.worked import Solved, paragraphs, solved
+
+# How often a page is about each family; sorting is dear, since its digits ask for so much prose.
+TOPICS = {
+    "chain": 8,
+    "equation": 5,
+    "letters": 5,
+    "coin": 4,
+    "sort": 3,
+    "decimals": 3,
+    "count": 3,
+    "drill": 7,
+    "names": 5,
+}
+NAMES_OF_TOPICS = {
+    "chain": variants(
+        "[Story problems|Problems in several steps|Long problems, one step at a time|Word problems for everyone]"
+    ),
+    "equation": variants("[Fruit and prices|The price of one fruit|Finding an unknown price|Apples and oranges]"),
+    "letters": variants("[Last letters of names|How names end|Joining letters|Letters at the end]"),
+    "coin": variants("[Flipping a coin|Heads or tails|Even and odd flips|Is the coin still heads up]"),
+    "sort": variants("[Putting numbers in order|Sorting a list|From small to large|Up and down the list]"),
+    "decimals": variants("[Comparing decimals|Which number is larger|Numbers with a point|Tenths and hundredths]"),
+    "count": variants("[Counting letters|How often is a letter there|Letters in a word|Looking for a letter]"),
+    "drill": variants(
+        "[Adding and subtracting|Sums and differences|Practice with numbers|Working with carries|Times and shares]"
+    ),
+    "names": variants("[How to spell names|Spelling practice|Names letter by letter|Words and their letters]"),
+}
+TITLES = variants(
+    "Chapter {k}: {t}",
+    "Lesson {k}: {t}",
+    "{t}, lesson {k}",
+    "{t}: [exercises|examples|a lesson|practice] with answers",
+    "[A workbook page|Notes for class|School notes]: {t}",
+)
+HEADINGS = {
+    "lesson": variants("[How it is done|The idea in short|What you need to know|A few words first]"),
+    "worked": variants(
+        "[Worked problems to read|Examples with solutions|Problems and their solutions|Let us try some]"
+    ),
+    "exercise": variants("[Exercises for you|Now it is your turn|Problems to solve alone|Some more exercises]"),
+    "back": variants("[Answers at the back|Answers to the exercises|What the answers are|The answers to compare with]"),
+    "read": variants("[Time for a short story|A page to read|Something else to read|A break with a story]"),
+}
+BACK = (
+    "Exercise {k}: {a}",
+    "In exercise {k}, {b}",
+    "Number {k}: {a}",
+    "For exercise {k} we find: {a}",
+)
+DENSE = 0.185  # of the words may lack a letter; the published limit is 0.2
+_WORD = re.compile(r"\w+(?:['’.-]\w+)*")
+_DIGITS = re.compile(r"(?<![\w.-])\d+(?:[.-]\d+)*(?![\w])")
+
+
+class Balance:
+    """Counts the words of a page and how many of them are numbers."""
+
+    def __init__(self) -> None:
+        self.words = self.numbers = 0
+
+    def add(self, text: str) -> None:
+        self.words += len(_WORD.findall(text))
+        self.numbers += len(_DIGITS.findall(text))
+
+    def dense(self) -> bool:
+        return self.numbers > DENSE * self.words
+
+
+class Textbooks:
+    """Makes textbook pages from the task families, with prose of the world between the numbers."""
+
+    def __init__(self, families: Mapping[str, Family], told: Told, names: tuple[str, ...]) -> None:
+        self.families = families
+        self.told = told
+        self.names = names
+        self.topics = [topic for topic, weight in TOPICS.items() for _ in range(weight)]
+
+    def page(self, rng: random.Random) -> Page:
+        """A page on one topic, diluted with prose until four words in five have a letter."""
+        topic = self.topics[int(rng.random() * len(self.topics))]
+        draft = Draft()
+        if topic == "drill":
+            self._drill(rng, draft)
+        elif topic == "names":
+            self._names(rng, draft)
+        else:
+            self._family(rng, draft, topic)
+        balance = Balance()
+        for _, content in draft.blocks():
+            balance.add(content if isinstance(content, str) else "\n".join(content))
+        self._dilute(rng, draft, balance)
+        title = cap(fill(rng, TITLES, {"k": 1 + int(rng.random() * 40), "t": pick(rng, NAMES_OF_TOPICS[topic])}))
+        return draft.done("textbook", title)
+
+    def _family(self, rng: random.Random, draft: Draft, topic: str) -> None:
+        of = self.families[topic]
+        lesson = LESSONS[topic]
+        if rng.random() < 0.7:
+            if rng.random() < 0.5:
+                draft.head(pick(rng, HEADINGS["lesson"]))
+            told = dict.fromkeys(lesson(rng, self.names) for _ in range(2 + int(rng.random() * 3)))
+            draft.para(" ".join(told))
+        if rng.random() < 0.6:
+            draft.head(pick(rng, HEADINGS["worked"]))
+        seen: set[str] = set()
+        for number in range(1, 4 + int(rng.random() * 5)):
+            item = solved(rng, of)
+            if item.problem.key in seen:
+                continue
+            seen.add(item.problem.key)
+            for part, text in enumerate(paragraphs(rng, item, number, pick(rng, self.names))):
+                draft.para(text, tied=part > 0)
+            if rng.random() < 0.15:
+                draft.para(lesson(rng, self.names))
+        if rng.random() < 0.35:
+            self._exercises(rng, draft, of, seen)
+
+    def _exercises(self, rng: random.Random, draft: Draft, of: Family, seen: set[str]) -> None:
+        items: dict[str, Solved] = {}
+        for _ in range(3 + int(rng.random() * 3)):
+            item = solved(rng, of)
+            if item.problem.key not in seen:
+                items[item.problem.key] = item
+        if not items:
+            return
+        draft.head(pick(rng, HEADINGS["exercise"]))
+        tag = pick(rng, ("ul", "br", "table", "p"))
+        asked = [f"Exercise {k}: {item.problem.prompt}" for k, item in enumerate(items.values(), 1)]
+        form = pick(rng, BACK)
+        answers = [
+            form.format(k=k, a=f"The answer is {item.problem.answer}.", b=f"the answer is {item.problem.answer}.")
+            for k, item in enumerate(items.values(), 1)
+        ]
+        for heading, lines in (("", asked), (pick(rng, HEADINGS["back"]), answers)):
+            if heading:
+                draft.head(heading)
+            if tag == "p":
+                for line in lines:
+                    draft.para(line)
+            else:
+                draft.lines(tag, lines)
+
+    def _drill(self, rng: random.Random, draft: Draft) -> None:
+        kinds = rng.sample(list(drills.OPERATIONS), 1 + int(rng.random() * 3))
+        for kind in kinds:
+            if rng.random() < 0.5:
+                draft.head(pick(rng, variants(f"[Practice in|Some examples of|More about|The art of] {kind}")))
+            for _ in range(2 + int(rng.random() * 3)):
+                made = dict.fromkeys(drills.OPERATIONS[kind](rng) for _ in range(3 + int(rng.random() * 3)))
+                draft.para(" ".join(made))
+        draft.para(" ".join(drills.mixed(rng) for _ in range(4)))
+
+    def _names(self, rng: random.Random, draft: Draft) -> None:
+        for _ in range(3 + int(rng.random() * 3)):
+            pool = NOUNS if rng.random() < 0.3 else self.names
+            words = rng.sample(pool, 4 + int(rng.random() * 3))
+            lines = [spelling(rng, word) for word in words]
+            if rng.random() < 0.3:
+                draft.lines(pick(rng, ("ul", "br", "table")), lines)
+            else:
+                draft.para(" ".join(lines))
+            if rng.random() < 0.7:
+                lesson = LESSONS["letters" if rng.random() < 0.6 else "count"]
+                draft.para(" ".join(dict.fromkeys(lesson(rng, self.names) for _ in range(2))))
+
+    def _dilute(self, rng: random.Random, draft: Draft, balance: Balance) -> None:
+        """Insert prose between the blocks until the page is no longer too dense in numbers."""
+        while balance.dense():
+            kind = rng.random()
+            blocks: list[Block]
+            if kind < 0.3:
+                _, told = story(rng, self.names, False)
+                blocks = [("p", text) for text in told]
+                if rng.random() < 0.3:
+                    blocks.insert(0, ("h", pick(rng, HEADINGS["read"])))
+            elif kind < 0.55:
+                fact = state(rng, self.told.draw(rng), draft.mentions)
+                blocks = [("p", f"{fact} {paragraph(rng, self.names, 4)}")]
+            elif kind < 0.8:
+                blocks = [("p", paragraph(rng, self.names, 4 + int(rng.random() * 3)))]
+            else:
+                blocks = [("p", knowledge(rng, 3 + int(rng.random() * 2)))]
+            for _, text in blocks:
+                balance.add(str(text))
+            draft.units.insert(1 + int(rng.random() * len(draft.units)), blocks)
