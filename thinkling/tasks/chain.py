@@ -175,7 +175,7 @@ def _draw_events(rng: random.Random, start: int, count: int) -> list[Event]:
     events: list[Event] = []
     value = start
     while len(events) < count:
-        op = rng.choices(("+", "-", "*", "+*", "-*"), (30, 30, 8, 20, 12))[0]
+        op = rng.choices(("+", "-", "*", "+*", "-*"), (34, 32, 8, 16, 10))[0]
         if len(op) == 2:
             a, b = rng.randint(2, 5), rng.randint(2, 9)
             result = apply(op[0], value, a * b)

@@ -40,7 +40,7 @@ class Questions:
                 self.rows.append(draft)
             elif (first.answer, first.split) != (draft.answer, draft.split):
                 raise UserError(
-                    f"{where}: the question of {place} again, with another answer or split; expected one of them"
+                    f"{where}: expected one answer and split per question; {place} asks it with another"
                 )
             else:
                 first.meta["solutions"] += draft.meta["solutions"]
@@ -53,7 +53,7 @@ class Questions:
         prompt = text_field(where, row, "prompt", "question")
         split, level = row.get("split"), row.get("level", 1)
         if split is not None and split not in SPLITS:
-            raise UserError(f"{where}: expected split to be one of {', '.join(SPLITS)}; got {split!r}")
+            raise UserError(f"{where}: expected a split out of {', '.join(SPLITS)}; got {split!r}")
         if not isinstance(level, int) or isinstance(level, bool):
             raise UserError(f"{where}: expected a whole number as level; got {level!r}")
         solutions = [text_field(where, row, f) for f in ("solution", "think") if row.get(f) is not None][:1]
