@@ -317,7 +317,7 @@ def test_thinking_stays_short() -> None:
         "equation": 30,
         "letters": 75,
         "coin": 130,
-        "sort": 30,
+        "sort": 34,
         "count": 40,
     }.items():
         family = FAMILIES[name]
