@@ -63,12 +63,18 @@ def load_checkpoint(folder: Path | str) -> tuple[ModelConfig, dict[str, Tensor]]
         if name not in tensors:
             raise UserError(f"{folder}: tensor {name} of shape {list(shape)} is missing")
         if tuple(tensors[name].shape) != shape:
-            raise UserError(f"{folder}: tensor {name}: expected shape {list(shape)}, came {list(tensors[name].shape)}")
+            raise UserError(
+                f"{folder}: tensor {name}: expected shape {list(shape)}, came {list(tensors[name].shape)}"
+            )
     return config, tensors
 
 
 def save_checkpoint(
-    folder: Path | str, config: ModelConfig, tensors: Mapping[str, Tensor], *, dtype: torch.dtype = torch.float32
+    folder: Path | str,
+    config: ModelConfig,
+    tensors: Mapping[str, Tensor],
+    *,
+    dtype: torch.dtype = torch.float32,
 ) -> None:
     """Write ``config.json``, ``generation_config.json`` and one safetensors file of the given precision."""
     folder = Path(folder)

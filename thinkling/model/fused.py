@@ -60,7 +60,14 @@ class _AddNorm(torch.autograd.Function):
         total, r, w = ctx.saved_tensors
         gx, gw = torch.empty_like(total), torch.empty(kernels.CHUNKS, total.shape[1])
         kernels.norm_backward(
-            view(gy.contiguous()), view(gtotal.contiguous()), True, view(total), view(r), view(w), view(gx), view(gw)
+            view(gy.contiguous()),
+            view(gtotal.contiguous()),
+            True,
+            view(total),
+            view(r),
+            view(w),
+            view(gx),
+            view(gw),
         )
         return gx, gx, gw.sum(0), None
 

@@ -141,6 +141,10 @@ class Transformer(nn.Module):
             x, y = ops.add_norm(x, delta, w["norm"] if last else w[f"{i + 1}_norm_attention"], eps)
         return y
 
+    def sections(self, name: str) -> list[int]:
+        """Rows of each Hugging Face tensor inside the weight ``name``."""
+        return [len(part) for _, part in _parts(name, self.weights[name], self.config)]
+
     @property
     def head(self) -> Tensor:
         """The output head in working precision, [V, D]."""
@@ -202,7 +206,9 @@ def _parts(own: str, master: Tensor, config: ModelConfig) -> list[tuple[str, Ten
     }
     if kind in fused:
         names, sizes = fused[kind]
-        return [(f"{prefix}.{name}.weight", part) for name, part in zip(names, master.split(sizes), strict=True)]
+        return [
+            (f"{prefix}.{name}.weight", part) for name, part in zip(names, master.split(sizes), strict=True)
+        ]
     single = {
         "norm_attention": "input_layernorm",
         "norm_mlp": "post_attention_layernorm",

@@ -1,0 +1,1 @@
+"""Training: one shared loop; pretraining, supervised fine-tuning, reinforcement learning."""

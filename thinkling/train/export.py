@@ -1,0 +1,27 @@
+"""Leaving a trained model behind in the Hugging Face layout, tokenizer included."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import torch
+
+from thinkling.core.stage import StageContext
+from thinkling.model.checkpoint import save_checkpoint
+from thinkling.model.transformer import Transformer
+
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "chat_template.jinja",
+)
+
+
+def export(ctx: StageContext, model: Transformer, tokenizer: Path, store: str) -> None:
+    """Write weights, configuration and tokenizer files into the stage's folder."""
+    save_checkpoint(ctx.path, model.config, model.state(), dtype=getattr(torch, store))
+    for name in TOKENIZER_FILES:
+        if (tokenizer / name).is_file():
+            shutil.copyfile(tokenizer / name, ctx.path / name)

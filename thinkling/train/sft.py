@@ -1,0 +1,108 @@
+"""Supervised fine-tuning on conversations; only what the assistant says is learned."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from pydantic import Field
+
+from thinkling.core.seeds import derive
+from thinkling.core.stage import StageContext
+from thinkling.model.checkpoint import load_model
+from thinkling.tasks import registry
+from thinkling.tasks.sets import conversations
+from thinkling.tokenizer import chat
+from thinkling.tokenizer.bpe import Tokenizer
+from thinkling.train.export import export
+from thinkling.train.loop import TrainRecipe, prepare, train
+from thinkling.train.optimizer import Optimizer
+from thinkling.train.packing import Packer, Sequence
+
+
+class Recipe(TrainRecipe):
+    families: dict[str, float] = Field(
+        default={name: 1.0 for name in registry.all_families},
+        description="problem family -> weight: a built-in name, FILE.py:NAME, or a JSONL file of problems",
+    )
+    styles: dict[str, float] = Field(
+        default={"direct": 1.0, "steps": 1.0, "equation": 1.0, "check": 1.0},
+        description="style of the worked solutions -> weight",
+    )
+    slip_share: float = Field(default=0.05, ge=0, le=1, description="share of solutions with a human slip")
+    windows: int = Field(default=32, ge=1, description="windows per step")
+    length: int = Field(default=256, ge=16, description="tokens per window")
+
+
+class Conversations:
+    """Batches of packed conversations; a step's are a function of the seed and the step alone."""
+
+    def __init__(self, recipe: Recipe, tokenizer: Tokenizer, context: dict[str, Any]) -> None:
+        self.recipe, self.tokenizer = recipe, tokenizer
+        self.mixture = registry.mixture(recipe.families, **context)
+        self.too_long = 0
+        self.styles: Counter[str] = Counter()
+
+    def batch(self, step: int) -> Packer:
+        """Windows filled until a conversation no longer fits."""
+        packer = Packer(self.recipe.windows, self.recipe.length)
+        for sequence in self._stream(step):
+            if len(sequence.ids) - 1 > self.recipe.length:
+                self.too_long += 1
+            elif not packer.add(sequence):
+                break
+        return packer
+
+    def _stream(self, step: int) -> Iterator[Sequence]:
+        drawn = conversations(
+            self.mixture,
+            10**9,
+            derive(self.recipe.seed, "sft", step),
+            self.recipe.slip_share,
+            self.recipe.styles,
+        )
+        for _, style, messages in drawn:
+            self.styles[style] += 1
+            rendered = chat.render(self.tokenizer, messages)
+            yield Sequence(rendered.ids, rendered.loss)
+
+
+def run(ctx: StageContext, recipe: Recipe) -> dict[str, Any]:
+    """Fine-tune the parent model; returns the conversations' styles and the final loss."""
+    dtype, device = prepare(ctx, recipe.precision, recipe.device)
+    parent = ctx.parents["model"].path
+    tokenizer = Tokenizer.load(parent)
+    model = load_model(parent, dtype=dtype).to(device)
+    model.refresh()
+    optimizer = Optimizer(model, recipe.optimizer)
+    batches = Conversations(recipe, tokenizer, task_context(ctx))
+
+    def step(now: int) -> dict[str, Any]:
+        windows = batches.batch(now).windows()
+        target_N = windows.target_N.to(device)
+        scale_N = torch.full((len(target_N),), 1.0 / len(target_N), device=device)
+        y = model.hidden(windows.packed.to(device))[windows.row_N.to(device)]
+        total, _ = model.ops.cross_entropy(y, model.head, target_N, scale_N)
+        total.backward()
+        model.collect_gradients()
+        read = windows.packed.ids_BT.numel()
+        return {"loss": float(total), "tokens": read, "learned_tokens": len(target_N)}
+
+    train(
+        ctx, model, optimizer, steps=recipe.steps, schedule=recipe.schedule, step=step, what=ctx.name,
+        save_every=recipe.save_every,
+    )  # fmt: skip
+    export(ctx, model, parent, recipe.store)
+    rows = [row for row in ctx.rows() if row.get("step", -1) >= 0]
+    return {
+        "loss": rows[-1]["loss"],
+        "tokens": sum(row["tokens"] for row in rows),
+        "learned_tokens": sum(row["learned_tokens"] for row in rows),
+    }
+
+
+def task_context(ctx: StageContext) -> dict[str, Any]:
+    """What problem families need from the stage's parents: the world's fact table, where one is given."""
+    return {"facts": ctx.parents["world"].path / "facts.jsonl"} if "world" in ctx.parents else {}
