@@ -109,9 +109,7 @@ def read_manifest(folder: Path) -> Manifest:
         fields = json.loads(file.read_text(encoding="utf-8"))
         return Manifest(**fields)
     except (FileNotFoundError, NotADirectoryError):
-        state = (
-            "has no manifest.json: it is unfinished or no artifact" if folder.is_dir() else "does not exist"
-        )
+        state = "has no manifest.json: it is unfinished or no artifact" if folder.is_dir() else "does not exist"
         raise UserError(f"{folder}: {state}; expected the folder of a finished stage") from None
     except (ValueError, TypeError) as error:
         raise UserError(f"{file}: not a manifest ({error}); make the artifact again") from None

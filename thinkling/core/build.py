@@ -134,9 +134,7 @@ def run_worker(
     return Cost(time.monotonic() - start, peak)
 
 
-def _watch(
-    child: subprocess.Popen[bytes], start: float, spent: tuple[Path, dict[str, Any]] | None
-) -> tuple[int, int]:
+def _watch(child: subprocess.Popen[bytes], start: float, spent: tuple[Path, dict[str, Any]] | None) -> tuple[int, int]:
     """Wait for the child; ``(exit status, peak bytes)``. Negative status: the signal that killed it."""
     peak, sampled = 0, start
     while True:

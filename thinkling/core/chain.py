@@ -67,9 +67,7 @@ def read_plan(folder: Path, text: Collection[str] = ()) -> list[Planned]:
             if parent not in plan:
                 near = difflib.get_close_matches(parent, plan, n=1)
                 hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(plan)}"
-                raise UserError(
-                    f"{planned.origin}: parent {role} = {parent!r} has no recipe in {folder}; {hint}"
-                )
+                raise UserError(f"{planned.origin}: parent {role} = {parent!r} has no recipe in {folder}; {hint}")
     return [plan[name] for name in _parents_first(plan)]
 
 
@@ -146,13 +144,10 @@ def run_recipes(
         todo = [planned for planned in plan if planned.name in chosen]
         for number, planned in enumerate(todo, 1):
             parents = {
-                role: artifacts.get(name) or Artifact.open(out / name, name)
-                for role, name in planned.parents.items()
+                role: artifacts.get(name) or Artifact.open(out / name, name) for role, name in planned.parents.items()
             }
             label = f"[{number}/{len(todo)}] {planned.name}"
-            artifacts[planned.name] = _bring_up_to_date(
-                run, planned.name, parents, label, planned.name in force
-            )
+            artifacts[planned.name] = _bring_up_to_date(run, planned.name, parents, label, planned.name in force)
             _write_summary(run, [planned.name for planned in plan])
         return artifacts
 
@@ -178,8 +173,7 @@ def run_stage(
     with locked(out) as lock:
         checking, complete = _check([planned])
         opened = {
-            role: Artifact.open(given[role] if role in given else out / name, name)
-            for role, name in roles.items()
+            role: Artifact.open(given[role] if role in given else out / name, name) for role, name in roles.items()
         }
         run = Run(out, lock, checking, complete, hooks or {})
         return _bring_up_to_date(run, planned.name, opened, planned.name, force)
@@ -207,9 +201,7 @@ def _bring_up_to_date(run: Run, name: str, parents: dict[str, Artifact], label: 
         if (folder / MANIFEST).exists():
             artifact = Artifact.open(folder, name)
             gone = [file for file in artifact.manifest.files if not (folder / file).is_file()]
-            why = ingredients.difference(of_manifest(artifact.manifest)) or (
-                "missing: " + gone[0] if gone else ""
-            )
+            why = ingredients.difference(of_manifest(artifact.manifest)) or ("missing: " + gone[0] if gone else "")
             if not why:
                 sweep(folder)
                 print(f"{label}: up to date", file=sys.stderr)

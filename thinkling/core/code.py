@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import hashlib
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -19,24 +20,29 @@ NOT_SOURCES = frozenset({".py", ".pyc", ".so", ".safetensors"})
 LEFT_OUT = frozenset({PACKAGE / "__init__.py", PACKAGE / "core" / "progress.py"})
 
 
+@dataclass(frozen=True, slots=True)
+class Module:
+    """What matters of one Python file: its hash, files of the package it imports, hooks it calls."""
+
+    digest: str
+    imports: tuple[Path, ...]
+    hooks: frozenset[str]
+
+
 def revision(entry: Path, hooks: Mapping[str, str] | None = None) -> tuple[str, dict[str, str]]:
     """``(hash, {file: hash})`` of the import closure of the Python file ``entry``.
 
     ``hooks`` (name -> "module:function"): a closure that calls ``ctx.hook("name")`` depends on the
-    closure of that module as well.
-
-    Files inside the package are named relative to it (``thinkling/data/stage.py``), the entry of a
-    user's own stage by its bare name.
+    closure of that module as well. Files inside the package are named relative to it
+    (``thinkling/data/stage.py``), the entry of a user's own stage by its bare name.
     """
     modules = closure(entry.resolve())
-    called = {name for path in modules for name in hooks_called_in(path)}
+    called = {name for module in modules.values() for name in module.hooks}
     for name in sorted(called & set(hooks or {})):
-        module, _, _ = (hooks or {})[name].partition(":")
-        lender = _module_file(module.split("."))
+        lender = _module_file((hooks or {})[name].partition(":")[0].split("."))
         if lender is not None:
             modules |= closure(lender)
-    modules -= LEFT_OUT
-    sources = {_name(path): _syntax_hash(path) for path in modules}
+    sources = {_name(path): module.digest for path, module in modules.items() if path not in LEFT_OUT}
     folders = {path.parent for path in modules if path.is_relative_to(PACKAGE)} - {PACKAGE}
     for folder in folders:
         for path in _data_files(folder):
@@ -46,56 +52,58 @@ def revision(entry: Path, hooks: Mapping[str, str] | None = None) -> tuple[str, 
     return whole, sources
 
 
-def closure(entry: Path) -> set[Path]:
+def closure(entry: Path) -> dict[Path, Module]:
     """Python files reached from ``entry`` by imports inside the package, ``entry`` included."""
-    found: set[Path] = set()
+    found: dict[Path, Module] = {}
     waiting = [entry]
     while waiting:
         path = waiting.pop()
-        if path in found:
-            continue
-        found.add(path)
-        waiting.extend(imports_of(path))
+        if path not in found:
+            found[path] = read_module(path)
+            waiting.extend(found[path].imports)
     return found
 
 
+def read_module(path: Path) -> Module:
+    """Parse a file, or remember it from the last time if it has not been written since."""
+    state = path.stat()
+    return _parse_module(path, state.st_mtime_ns, state.st_size)
+
+
 @cache
-def imports_of(path: Path) -> tuple[Path, ...]:
-    """Files of the package that the file imports anywhere, the packages around them included."""
+def _parse_module(path: Path, written: int, size: int) -> Module:
+    tree = ast.parse(path.read_bytes(), str(path))
     package = _dotted(path.parent) if path.is_relative_to(PACKAGE) else ""
-    files: dict[Path, None] = {}
-    for name in _imported_names(_tree(path), package):
+    imports: dict[Path, None] = {}
+    for name in _imported_names(tree, package):
         parts = name.split(".")
-        for length in range(1, len(parts) + 1):
+        for length in range(1, len(parts) + 1):  # importing a.b runs a's __init__ too
             file = _module_file(parts[:length])
             if file is not None:
-                files[file] = None
-    return tuple(files)
+                imports[file] = None
+    digest = hashlib.sha256(_spell(tree).encode()).hexdigest()[:16]
+    return Module(digest, tuple(imports), frozenset(_hooks_called(tree)))
 
 
-@cache
-def hooks_called_in(path: Path) -> frozenset[str]:
+def _hooks_called(tree: ast.AST) -> Iterator[str]:
     """Names in calls of the form ``something.hook("name")``."""
-    return frozenset(
-        node.args[0].value
-        for node in ast.walk(_tree(path))
-        if isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Attribute)
-        and node.func.attr == "hook"
-        and node.args
-        and isinstance(node.args[0], ast.Constant)
-        and isinstance(node.args[0].value, str)
-    )
-
-
-@cache
-def _tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_bytes(), str(path))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "hook":
+            yield from (str(name.value) for name in node.args[:1] if isinstance(name, ast.Constant))
 
 
 def _imported_names(tree: ast.AST, package: str) -> Iterator[str]:
-    """Dotted names of what is imported; ``from a import b`` gives ``a.b``, as b may be a module."""
-    for node in ast.walk(tree):
+    """Dotted names of what is imported; ``from a import b`` gives ``a.b``, as b may be a module.
+
+    What stands under ``if TYPE_CHECKING`` is never run, and left out.
+    """
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
+            waiting.extend(node.orelse)
+            continue
+        waiting.extend(ast.iter_child_nodes(node))
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -136,11 +144,6 @@ def _dotted(folder: Path) -> str:
     return ".".join(folder.relative_to(PACKAGE.parent).parts)
 
 
-@cache
-def _syntax_hash(path: Path) -> str:
-    return hashlib.sha256(_spell(_tree(path)).encode()).hexdigest()[:16]
-
-
 def _spell(node: object) -> str:
     """A syntax tree as text, without positions, docstrings and empty fields.
 
@@ -149,9 +152,7 @@ def _spell(node: object) -> str:
     if isinstance(node, ast.AST):
         fields = [(name, value) for name, value in ast.iter_fields(node) if value not in (None, [])]
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            fields = [
-                (name, _without_docstring(value) if name == "body" else value) for name, value in fields
-            ]
+            fields = [(name, _without_docstring(value) if name == "body" else value) for name, value in fields]
         inside = ",".join(f"{name}={_spell(value)}" for name, value in fields)
         return f"{type(node).__name__}({inside})"
     if isinstance(node, list):
@@ -161,10 +162,6 @@ def _spell(node: object) -> str:
 
 def _without_docstring(body: list[ast.stmt]) -> list[ast.stmt]:
     first = body[0]
-    if (
-        isinstance(first, ast.Expr)
-        and isinstance(first.value, ast.Constant)
-        and isinstance(first.value.value, str)
-    ):
+    if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
         return body[1:]
     return body

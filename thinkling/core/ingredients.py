@@ -44,9 +44,7 @@ class Ingredients:
         return dataclasses.asdict(self)
 
 
-def gather(
-    recipe: dict[str, Any], parents: dict[str, Artifact], hooks: Mapping[str, str] | None = None
-) -> Ingredients:
+def gather(recipe: dict[str, Any], parents: dict[str, Artifact], hooks: Mapping[str, str] | None = None) -> Ingredients:
     """Ingredients of the stage that ``recipe`` (complete, with its defaults) makes from ``parents``."""
     code, sources = revision(stage_file(recipe["stage"]), hooks)
     return Ingredients(

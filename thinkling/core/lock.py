@@ -30,8 +30,7 @@ def locked(folder: Path) -> Iterator[int]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UserError(
-                f"{folder}: another run holds this folder: {_holder(file)}. Wait for it, or choose "
-                "another --out"
+                f"{folder}: another run holds this folder: {_holder(file)}. Wait for it, or choose another --out"
             ) from None
         os.ftruncate(descriptor, 0)
         since = datetime.now().astimezone().isoformat(timespec="seconds")

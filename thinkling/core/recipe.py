@@ -27,9 +27,7 @@ class Settings(BaseModel):
 class StageRecipe(Settings):
     """What every stage's recipe has; a stage adds its own settings, each with a default."""
 
-    stage: str = Field(
-        description="which stage reads this recipe: a built-in name, or the path of a Python file"
-    )
+    stage: str = Field(description="which stage reads this recipe: a built-in name, or the path of a Python file")
     parents: dict[str, str] = Field(default={}, description="role -> name of the artifact that plays it")
     seed: int = Field(default=0, ge=0, description="root of every random stream of the stage")
 

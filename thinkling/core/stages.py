@@ -57,11 +57,7 @@ def stage_file(name: str) -> Path:
         return path.resolve()
     if name not in STAGES:
         near = difflib.get_close_matches(name, STAGES, n=1)
-        hint = (
-            f"did you mean {near[0]!r}?"
-            if near
-            else f"there are {', '.join(STAGES)}, and files ending in .py"
-        )
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(STAGES)}, and files ending in .py"
         raise UserError(f"unknown stage {name!r}; {hint}")
     return PACKAGE.parent.joinpath(*STAGES[name].module.split(".")).with_suffix(".py")
 
