@@ -6,7 +6,7 @@ import random
 from thinkling.world import drills
 from thinkling.world.facts import Told, state
 from thinkling.world.grammar import Variants, cap, fill, pick, variants
-from thinkling.world.lessons import LESSONS, spelling
+from thinkling.world.lessons import LESSONS, SPELLED, spelling
 from thinkling.world.numerals import spell
 from thinkling.world.page import Draft, Page
 from thinkling.world.prose import knowledge
@@ -113,6 +113,16 @@ FAREWELLS = (
         "Good night, {A}. It was [nice|good] to talk to you.",
     ),
 )
+SAYING = (
+    '{} said: "{}"',
+    '{} replied: "{}"',
+    '{} went on: "{}"',
+    'Then {} said: "{}"',
+    '{0}: "{1}"',
+    '"{1}" {0} said.',
+    '{} thought for a moment and said: "{}"',
+    'Now {} spoke: "{}"',
+)
 TITLES = variants(
     "{A} and {B} talk [at the {place}|on a {weather} {time}|about this and that]",
     "A [conversation|talk|chat] between {A} and {B}",
@@ -135,8 +145,8 @@ class Dialogues:
             lines.extend(self._exchange(rng, draft, scene(rng, self.names)))
         lines.extend((index, fill(rng, group, slots)) for index, group in enumerate(FAREWELLS))
         speakers = (slots["A"], slots["B"])
-        form = pick(rng, ("{}: {}", "{}: {}", '{} said: "{}"'))
-        spoken = list(dict.fromkeys(form.format(speakers[who], text) for who, text in lines))
+        forms = pick(rng, (("{}: {}",), ("{}: {}",), ("{}: {}",), SAYING))
+        spoken = list(dict.fromkeys(pick(rng, forms).format(speakers[who], text) for who, text in lines))
         tag = pick(rng, ("p", "p", "br"))
         if tag == "p":
             for line in spoken:
@@ -155,7 +165,7 @@ class Dialogues:
             pair = self._sum(rng)
         elif kind < 0.67:
             word = pick(rng, self.names)
-            pair = [fill(rng, ASK_NAME, {"w": word}), spelling(rng, word)]
+            pair = [fill(rng, ASK_NAME, {"w": word}), spelling(word, pick(rng, SPELLED))]
         elif kind < 0.84:
             fact = self.told.draw(rng)
             said = state(rng, fact, draft.mentions)

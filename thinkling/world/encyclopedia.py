@@ -87,11 +87,11 @@ ASKING = variants(
     "[Questions and answers|A small quiz|Test yourself|Readers ask]: [people and places|what we have read|the region]"
 )
 ANSWERS = (
-    "{q} {st}",
     "Question: {q} Answer: {o}.",
     "{q} The answer is {o}.",
-    "Somebody asked: {q} We answered: {st}",
     "{q} It is {o}, as {who} found out.",
+    "{who} asks: {q} The right answer: {o}.",
+    "{q} {who} says {o}, and that is right.",
 )
 
 
@@ -119,13 +119,20 @@ def about(rng: random.Random, facts: Sequence[Fact], mentions: list[int]) -> str
     return " ".join(dict.fromkeys(sentences))
 
 
-def quiz_line(rng: random.Random, fact: Fact, who: str, mentions: list[int]) -> str:
-    """The fact's question with its answer: a mention too, by a statement or by question and answer."""
-    form = pick(rng, ANSWERS)
-    if "{st}" in form:
-        return form.format(q=fact.question, st=state(rng, fact, mentions))
-    mentions.append(fact.index)
-    return form.format(q=fact.question, o=fact.object, who=who)
+def quiz(rng: random.Random, facts: Sequence[Fact], names: tuple[str, ...], mentions: list[int]) -> list[str]:
+    """Each fact's question with its answer, no two lines alike: mentions too."""
+    lines: list[str] = []
+    for fact in facts:
+        forms = [form.format(q=fact.question, o=fact.object, who=pick(rng, names)) for form in ANSWERS]
+        told = [
+            f"{lead}{fact.question} {state(rng, fact, [])}"
+            for lead in ("", "Somebody asked: ", "A reader wants to know: ")
+        ]
+        fresh = [line for line in rng.sample(forms + told, len(forms) + len(told)) if line not in lines]
+        if fresh:
+            lines.append(fresh[0])
+            mentions.append(fact.index)
+    return lines
 
 
 def article(rng: random.Random, told: Told, names: tuple[str, ...]) -> Page:
@@ -152,7 +159,7 @@ def article(rng: random.Random, told: Told, names: tuple[str, ...]) -> Page:
     asked = again + ([loose] if loose else [])
     if asked:
         draft.head(pick(rng, ASKING))
-        lines = [quiz_line(rng, fact, pick(rng, names), draft.mentions) for fact in asked]
+        lines = quiz(rng, asked, names, draft.mentions)
         draft.lines(pick(rng, ("ul", "ol", "br", "table")), lines)
     first, last = order[0][0].subject.name, order[-1][0].subject.name
     title = fill(rng, TITLES, {"s": first, "t": last if last != first else "the rest"})

@@ -174,6 +174,14 @@ def _docs(rng: random.Random, page: Page, site: Site, main: str) -> str:
     )
 
 
+def _menus_only(rng: random.Random, site: Site) -> str:
+    """A page whose text would come from a script: nothing but navigation without it."""
+    return (
+        f'<body><header>{_menu(rng, "nav")}</header><div id="root"></div>{_script(rng)}'
+        f"<footer>{_footer(rng, site)}</footer></body>"
+    )
+
+
 TEMPLATES: dict[str, Callable[[random.Random, Page, Site, str], str]] = {
     "wiki": _wiki,
     "blog": _blog,
@@ -192,6 +200,8 @@ def render(rng: random.Random, page: Page, site: Site) -> str:
         f"<!DOCTYPE html>\n<html{lang}><head>{meta}<title>{escape(page.title)} - {escape(site.name)}</title>"
         f"{_style(rng)}{_script(rng) if site.template != 'bare' else ''}</head>\n"
     )
+    if not page.blocks:
+        return f"{head}{_menus_only(rng, site)}</html>\n"
     main = _blocks(page.blocks, 2)
     return head + TEMPLATES[site.template](rng, page, site, main) + "</html>\n"
 

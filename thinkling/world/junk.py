@@ -22,27 +22,24 @@ BLOCKED_HOSTS = tuple(
         strict=True,
     )
 )
-GOODS = tuple("shoes watches phones pills bags loans tickets jackets games flights".split())
-BRAG = tuple("cheap best free new top hot discount online sale buy".split())
+GOODS = tuple("shoes watches phones bags jackets lamps chairs carpets".split())
+BRAG = tuple("cheap best new great fine pretty".split())
 PITCH: Variants = variants(
-    "[Buy|Order|Get] {brag} {goods} [now|today|here]",
-    "{brag} {goods} {brag} {goods}",
-    "{goods} {brag} price",
-    "[Click|Call] [now|today] {brag} {goods}",
+    "[Buy|Order|Get] the {brag} {goods} [now|today|here] because the {brag} {goods} are the {brag} ones",
+    "The {brag} {goods} with the {brag} price for the {goods} of your dreams",
+    "All the {brag} {goods} that you want to buy are the {brag} {goods} of our shop",
 )
 
 
 def spam(rng: random.Random) -> Page:
-    """Keyword stuffing: the same few words again and again, in short shouting lines."""
+    """Keyword stuffing: the same few words again and again, in lines without an end."""
     goods, brag = pick(rng, GOODS), pick(rng, BRAG)
     draft = Draft()
     for _ in range(2 + int(rng.random() * 3)):
-        draft.lines(
-            "ul",
-            [cap(fill(rng, PITCH, {"goods": goods, "brag": brag})) for _ in range(12 + int(rng.random() * 20))],
-        )
-        draft.para(" ".join(f"{brag} {goods}" for _ in range(20 + int(rng.random() * 20))) + "!!!")
-    return draft.done("spam", f"{brag} {goods} {brag} {goods}".title(), drop="quality")
+        pitches = [fill(rng, PITCH, {"goods": goods, "brag": brag}) for _ in range(6 + int(rng.random() * 10))]
+        draft.lines("ul", pitches)
+        draft.para(" ".join(f"{brag} {goods} to buy," for _ in range(10 + int(rng.random() * 20))))
+    return draft.done("spam", "Welcome to our shop and its offers", drop="quality")
 
 
 def gibberish(rng: random.Random) -> Page:
@@ -67,11 +64,12 @@ def symbols(rng: random.Random, names: Sequence[str]) -> Page:
 
 
 def word_list(rng: random.Random, names: Sequence[str]) -> Page:
-    """A list of single words, one a line: no sentences, no ends of lines."""
+    """Scraps of four words, one a line: hardly a line that ends like a sentence."""
     draft = Draft()
-    words = [word.strip('.,"?!:').lower() for word in story(rng, names, False)[1][0].split()]
-    draft.lines("ul", [" ".join(rng.sample(words, 3)) for _ in range(50 + int(rng.random() * 60))])
-    return draft.done("word_list", "All tags of this site", drop="quality")
+    words = [word for _ in range(6) for word in story(rng, names, False)[1][0].split()]
+    starts = range(0, len(words) - 4, 4)
+    draft.lines("ul", [" ".join(words[at : at + 4]).strip('.,"?!:;') for at in starts])
+    return draft.done("word_list", "All the tags of this site", drop="quality")
 
 
 def repeated(rng: random.Random, names: Sequence[str]) -> Page:

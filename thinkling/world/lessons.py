@@ -13,14 +13,34 @@ from thinkling.world.numerals import spell
 
 Lesson = Callable[[random.Random, Sequence[str]], str]
 
-SPELLED = variants(
-    "{w} is spelled {d}. [Its|The] last letter is {z}.",
-    "The word {w} has {n} letters: {d}. It begins with {a} and ends with {z}.",
-    "[To spell|If you want to write] {w}, [write|take] {d}. At the end stands {z}.",
-    "{w}, letter by letter, is {d}. The first letter is {a}, the last letter is {z}.",
-    "Which letter does {w} end in? Spell it: {d}. It ends in {z}.",
-    "The last letter of {w} is {z}, as you see when you spell it: {d}.",
-    "{d} spells {w}. [The letter|What comes] at the end is {z}.",
+# Many short forms, since a page says this of a dozen words and must not repeat itself.
+SPELLED = (
+    "{w} is spelled {d}. The last letter is {z}.",
+    "The word {w} has {n} letters: {d}. It ends with {z}.",
+    "To spell {w}, take {d}. At the end stands {z}.",
+    "{w}, letter by letter: {d}. It begins with {a}, it ends with {z}.",
+    "Which letter does {w} end in? Spell it: {d}. It is {z}.",
+    "The last letter of {w} is {z}, for it is written {d}.",
+    "{d} spells {w}, with {z} at the end.",
+    "{w}: {d}, ending in {z}.",
+    "With the letters {d} we write {w}. Last comes {z}.",
+    "First {a} and last {z}: that is {w}, or {d}.",
+    "How is {w} written? As {d}, and {z} closes it.",
+    "{w} has {z} as its end: {d}.",
+    "Write {d}, and you have {w}. Its end is {z}.",
+    "Look at {w}. Its {n} letters are {d}, and {z} is the last of them.",
+    "From {a} to {z}, the letters of {w} are {d}.",
+    "Say {w} slowly: {d}. You hear {z} last.",
+    "If we take {w} apart, we find {d}. The final letter is {z}.",
+    "{w} ends in {z}, because {d} ends so.",
+    "Here comes {w}: {d}. Behind all others is {z}.",
+    "There are {n} letters in {w}, namely {d}; the last is {z}.",
+    "Whoever writes {w} begins with {a} and stops after {z}: {d}.",
+    "In {d}, which means {w}, the letter {z} is last.",
+    "Do you see {z} at the end of {w}? It goes {d}.",
+    "The name or word {w} is made of {d}. What ends it is {z}.",
+    "{w} begins like this: {a}. In full it is {d}. The end is {z}.",
+    "Try to spell {w} yourself. It should be {d}, with the last letter {z}.",
 )
 JOINED = variants(
     "To join the last letters of {names}, look at each name in turn. {each} Put together, that is {join}.",
@@ -28,16 +48,18 @@ JOINED = variants(
     "{each} So for {names}, the last letters together make {join}.",
 )
 OCCURS = variants(
-    "How [often|many times] does the letter {z} [occur|appear] in {w}? Spell the word, {d}, and count: it is there "
-    "{times}.",
-    "In the word {w}, which is spelled {d}, the letter {z} can be found {times}.",
-    "Count the letter {z} in {w}: we go through {d} and find it {times}.",
+    "How [often|many times] does {z} [occur|appear] in {w}? Spell it, {d}, and [count|look]: {times}.",
+    "In {w}, which is spelled {d}, the letter {z} [can be found|appears|is used] {times}.",
+    "[Count|Look for] the letter {z} in {w}: [we go|go] through {d} and find it {times}.",
+    "The letter {z} stands {times} in {w}, as {d} shows.",
+    "{w} is {d}. [How often|Where] do you see {z}? {Times} in all.",
+    "Take {d}, that is, {w}. It has {z} {times}.",
 )
 COINS = variants(
     "[A coin has two sides.|Remember that a coin has only two sides.|Heads and tails are the two sides of a coin.] "
     "After one flip, heads becomes tails. After the next flip, tails becomes heads again.",
-    "[Two flips|Every second flip] bring[ a|s a| the|s the] coin back to where it was. That is why only the number of "
-    "flips matters, and not who flips.".replace("[ a|s a| the|s the]", " the"),
+    "[Two flips bring|Every second flip brings] the coin back to where it was. That is why only the number of flips "
+    "matters, and not who flips.",
     "If the number of flips is even, the coin [shows|is] heads up again. If it is odd, tails is up.",
     "People who do not touch the coin [change nothing|can be left out], so count only those who flip it.",
 )
@@ -102,10 +124,10 @@ STEPS = variants(
 )
 
 
-def spelling(rng: random.Random, word: str) -> str:
-    """How one word is spelled."""
+def spelling(word: str, form: str) -> str:
+    """How one word is spelled, in one of the forms of ``SPELLED``."""
     slots = {"w": word, "d": "-".join(word), "z": word[-1], "a": word[0].lower(), "n": spell(len(word))}
-    return fill(rng, SPELLED, slots)
+    return form.format_map(slots)
 
 
 def letters(rng: random.Random, names: Sequence[str]) -> str:
@@ -121,7 +143,7 @@ def count(rng: random.Random, names: Sequence[str]) -> str:
     letter = pick(rng, tuple(word.lower()))
     many = word.lower().count(letter)
     times = ("once", "twice")[many - 1] if many < 3 else f"{spell(many)} times"
-    return fill(rng, OCCURS, {"w": word, "d": "-".join(word), "z": letter, "times": times})
+    return fill(rng, OCCURS, {"w": word, "d": "-".join(word), "z": letter, "times": times, "Times": cap(times)})
 
 
 def coin(rng: random.Random, names: Sequence[str]) -> str:

@@ -11,23 +11,25 @@ from thinkling.tasks.words import NOUNS
 from thinkling.world import drills
 from thinkling.world.facts import Told, state
 from thinkling.world.grammar import cap, fill, pick, variants
-from thinkling.world.lessons import LESSONS, spelling
+from thinkling.world.lessons import LESSONS, SPELLED, spelling
 from thinkling.world.page import Block, Draft, Page
 from thinkling.world.prose import knowledge, paragraph, story
 from thinkling.world.worked import Solved, paragraphs, solved
 
-# How often a page is about each family; sorting is dear, since its digits ask for so much prose.
+# How often a section is about each topic, and with how many problems at most: where solutions sound alike,
+# a page takes only a few. Sorting is dear, since its digits ask for so much prose.
 TOPICS = {
     "chain": 8,
-    "equation": 5,
-    "letters": 5,
-    "coin": 4,
-    "sort": 3,
+    "equation": 6,
+    "letters": 6,
+    "coin": 6,
+    "sort": 4,
     "decimals": 3,
     "count": 3,
     "drill": 7,
     "names": 5,
 }
+MOST = {"chain": 4, "equation": 4, "letters": 3, "coin": 2, "sort": 3, "decimals": 3, "count": 2}
 NAMES_OF_TOPICS = {
     "chain": variants(
         "[Story problems|Problems in several steps|Long problems, one step at a time|Word problems for everyone]"
@@ -59,6 +61,7 @@ HEADINGS = {
     "back": variants("[Answers at the back|Answers to the exercises|What the answers are|The answers to compare with]"),
     "read": variants("[Time for a short story|A page to read|Something else to read|A break with a story]"),
 }
+PRACTICE = variants("[Practice in|Some examples of|More about|The art of|A lesson on]")
 BACK = (
     "Exercise {k}: {a}",
     "In exercise {k}, {b}",
@@ -94,85 +97,82 @@ class Textbooks:
         self.topics = [topic for topic, weight in TOPICS.items() for _ in range(weight)]
 
     def page(self, rng: random.Random) -> Page:
-        """A page on one topic, diluted with prose until four words in five have a letter."""
-        topic = self.topics[int(rng.random() * len(self.topics))]
+        """A page of two to four sections on different topics, diluted with prose until four words in five
+        have a letter."""
+        topics: list[str] = []
+        for _ in range(2 + int(rng.random() * 3)):
+            topic = self.topics[int(rng.random() * len(self.topics))]
+            if topic not in topics:
+                topics.append(topic)
         draft = Draft()
-        if topic == "drill":
-            self._drill(rng, draft)
-        elif topic == "names":
-            self._names(rng, draft)
-        else:
-            self._family(rng, draft, topic)
-        balance = Balance()
-        for _, content in draft.blocks():
-            balance.add(content if isinstance(content, str) else "\n".join(content))
-        self._dilute(rng, draft, balance)
-        title = cap(fill(rng, TITLES, {"k": 1 + int(rng.random() * 40), "t": pick(rng, NAMES_OF_TOPICS[topic])}))
-        return draft.done("textbook", title)
+        exercises: list[Solved] = []
+        for place, topic in enumerate(topics):
+            if place and rng.random() < 0.6:
+                draft.head(pick(rng, NAMES_OF_TOPICS[topic]))
+            if topic == "drill":
+                self._drill(rng, draft)
+            elif topic == "names":
+                self._names(rng, draft)
+            else:
+                exercises += self._family(rng, draft, topic)
+        if len(exercises) > 2:
+            self._exercises(rng, draft, exercises)
+        self._dilute(rng, draft)
+        slots = {"k": 1 + int(rng.random() * 40), "t": pick(rng, NAMES_OF_TOPICS[topics[0]])}
+        return draft.done("textbook", cap(fill(rng, TITLES, slots)))
 
-    def _family(self, rng: random.Random, draft: Draft, topic: str) -> None:
+    def _family(self, rng: random.Random, draft: Draft, topic: str) -> list[Solved]:
+        """Exposition and worked problems of one family; returns a few more as exercises."""
         of = self.families[topic]
         lesson = LESSONS[topic]
         if rng.random() < 0.7:
-            if rng.random() < 0.5:
+            if rng.random() < 0.3:
                 draft.head(pick(rng, HEADINGS["lesson"]))
-            told = dict.fromkeys(lesson(rng, self.names) for _ in range(2 + int(rng.random() * 3)))
-            draft.para(" ".join(told))
-        if rng.random() < 0.6:
+            draft.para(" ".join(dict.fromkeys(lesson(rng, self.names) for _ in range(1 + int(rng.random() * 3)))))
+        if rng.random() < 0.3:
             draft.head(pick(rng, HEADINGS["worked"]))
-        seen: set[str] = set()
-        for number in range(1, 4 + int(rng.random() * 5)):
+        items: dict[str, Solved] = {}
+        for _ in range(1 + int(rng.random() * MOST[topic]) + (2 if rng.random() < 0.35 else 0)):
             item = solved(rng, of)
-            if item.problem.key in seen:
-                continue
-            seen.add(item.problem.key)
+            items[item.problem.key] = item
+        shown = list(items.values())
+        for number, item in enumerate(shown[: MOST[topic]], 1):
             for part, text in enumerate(paragraphs(rng, item, number, pick(rng, self.names))):
                 draft.para(text, tied=part > 0)
             if rng.random() < 0.15:
                 draft.para(lesson(rng, self.names))
-        if rng.random() < 0.35:
-            self._exercises(rng, draft, of, seen)
+        return shown[MOST[topic] :]
 
-    def _exercises(self, rng: random.Random, draft: Draft, of: Family, seen: set[str]) -> None:
-        items: dict[str, Solved] = {}
-        for _ in range(3 + int(rng.random() * 3)):
-            item = solved(rng, of)
-            if item.problem.key not in seen:
-                items[item.problem.key] = item
-        if not items:
-            return
-        draft.head(pick(rng, HEADINGS["exercise"]))
-        tag = pick(rng, ("ul", "br", "table", "p"))
-        asked = [f"Exercise {k}: {item.problem.prompt}" for k, item in enumerate(items.values(), 1)]
+    def _exercises(self, rng: random.Random, draft: Draft, items: list[Solved]) -> None:
+        """The exercises, then their answers at the back."""
+        tag = pick(rng, ("ul", "br", "table"))
         form = pick(rng, BACK)
+        asked = [f"Exercise {k}: {item.problem.prompt}" for k, item in enumerate(items, 1)]
         answers = [
             form.format(k=k, a=f"The answer is {item.problem.answer}.", b=f"the answer is {item.problem.answer}.")
-            for k, item in enumerate(items.values(), 1)
+            for k, item in enumerate(items, 1)
         ]
-        for heading, lines in (("", asked), (pick(rng, HEADINGS["back"]), answers)):
-            if heading:
-                draft.head(heading)
-            if tag == "p":
-                for line in lines:
-                    draft.para(line)
-            else:
-                draft.lines(tag, lines)
+        draft.head(pick(rng, HEADINGS["exercise"]))
+        draft.lines(tag, asked)
+        draft.head(pick(rng, HEADINGS["back"]))
+        draft.lines(tag, answers)
 
     def _drill(self, rng: random.Random, draft: Draft) -> None:
-        kinds = rng.sample(list(drills.OPERATIONS), 1 + int(rng.random() * 3))
+        kinds = rng.sample(list(drills.OPERATIONS), 1 + int(rng.random() * 2))
         for kind in kinds:
-            if rng.random() < 0.5:
-                draft.head(pick(rng, variants(f"[Practice in|Some examples of|More about|The art of] {kind}")))
-            for _ in range(2 + int(rng.random() * 3)):
+            if rng.random() < 0.4:
+                draft.head(f"{pick(rng, PRACTICE)} {kind}")
+            for _ in range(1 + int(rng.random() * 3)):
                 made = dict.fromkeys(drills.OPERATIONS[kind](rng) for _ in range(3 + int(rng.random() * 3)))
                 draft.para(" ".join(made))
-        draft.para(" ".join(drills.mixed(rng) for _ in range(4)))
+        draft.para(" ".join(drills.mixed(rng) for _ in range(3)))
 
     def _names(self, rng: random.Random, draft: Draft) -> None:
-        for _ in range(3 + int(rng.random() * 3)):
+        forms = rng.sample(SPELLED, len(SPELLED))
+        for _ in range(2 + int(rng.random() * 2)):
             pool = NOUNS if rng.random() < 0.3 else self.names
-            words = rng.sample(pool, 4 + int(rng.random() * 3))
-            lines = [spelling(rng, word) for word in words]
+            words = rng.sample(pool, 4 + int(rng.random() * 4))
+            lines = [spelling(word, forms.pop()) for word in words]
             if rng.random() < 0.3:
                 draft.lines(pick(rng, ("ul", "br", "table")), lines)
             else:
@@ -181,8 +181,11 @@ class Textbooks:
                 lesson = LESSONS["letters" if rng.random() < 0.6 else "count"]
                 draft.para(" ".join(dict.fromkeys(lesson(rng, self.names) for _ in range(2))))
 
-    def _dilute(self, rng: random.Random, draft: Draft, balance: Balance) -> None:
+    def _dilute(self, rng: random.Random, draft: Draft) -> None:
         """Insert prose between the blocks until the page is no longer too dense in numbers."""
+        balance = Balance()
+        for _, content in draft.blocks():
+            balance.add(content if isinstance(content, str) else "\n".join(content))
         while balance.dense():
             kind = rng.random()
             blocks: list[Block]
