@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+
 from thinkling.world import drills
 from thinkling.world.facts import Told, state
 from thinkling.world.grammar import Variants, cap, fill, pick, variants
@@ -115,13 +116,11 @@ FAREWELLS = (
 )
 SAYING = (
     '{} said: "{}"',
-    '{} replied: "{}"',
-    '{} went on: "{}"',
+    '{} answered: "{}"',
     'Then {} said: "{}"',
     '{0}: "{1}"',
-    '"{1}" {0} said.',
-    '{} thought for a moment and said: "{}"',
-    'Now {} spoke: "{}"',
+    '"{1}" That was {0}.',
+    '"{1}" said {0}.',
 )
 TITLES = variants(
     "{A} and {B} talk [at the {place}|on a {weather} {time}|about this and that]",

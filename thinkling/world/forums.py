@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from thinkling.tasks.family import Family
 from thinkling.world import drills
+from thinkling.world.dilution import dilute
 from thinkling.world.encyclopedia import about
 from thinkling.world.facts import Told, other_object, state
 from thinkling.world.grammar import Variants, fill, pick, variants
@@ -155,6 +156,7 @@ class Forum:
         for _ in range(2 + int(rng.random() * 3)):
             kinds[int(rng.random() * len(kinds))](rng, draft)
         self._daily(rng, draft)
+        dilute(rng, draft, self.told, self.names)
         board = pick(rng, ("Questions and answers", "The board of helpful people", "Ask the others", "Open discussion"))
         return draft.done("forum", f"{board}, page {1 + int(rng.random() * 300)}")
 

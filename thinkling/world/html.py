@@ -105,7 +105,7 @@ def _side(rng: random.Random) -> str:
 
 
 def _ad(rng: random.Random) -> str:
-    return f'<div class="ad"><a href="/go?id={int(rng.random() * 99999)}">{pick(rng, ADS)}</a></div>'
+    return f'<aside class="ad"><a href="/go?id={int(rng.random() * 99999)}">{pick(rng, ADS)}</a></aside>'
 
 
 def _script(rng: random.Random) -> str:

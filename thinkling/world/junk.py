@@ -68,7 +68,7 @@ def word_list(rng: random.Random, names: Sequence[str]) -> Page:
     draft = Draft()
     words = [word for _ in range(6) for word in story(rng, names, False)[1][0].split()]
     starts = range(0, len(words) - 4, 4)
-    draft.lines("ul", [" ".join(words[at : at + 4]).strip('.,"?!:;') for at in starts])
+    draft.lines("br", [" ".join(words[at : at + 4]).strip('.,"?!:;') for at in starts])
     return draft.done("word_list", "All the tags of this site", drop="quality")
 
 
@@ -84,8 +84,8 @@ def repeated(rng: random.Random, names: Sequence[str]) -> Page:
 def thin(rng: random.Random, names: Sequence[str]) -> Page:
     """A sentence or two and nothing else."""
     draft = Draft()
-    draft.para(paragraph(rng, names, 1 + int(rng.random() * 2)))
-    return draft.done("thin", "A short note", drop="quality")
+    draft.para(paragraph(rng, names, 2))
+    return draft.done("thin", "A short note for today", drop="quality")
 
 
 def placeholder(rng: random.Random, names: Sequence[str]) -> Page:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import random
-import re
 from collections.abc import Mapping
 
 from thinkling.tasks.family import Family
 from thinkling.tasks.words import NOUNS
 from thinkling.world import drills
-from thinkling.world.facts import Told, state
-from thinkling.world.grammar import cap, fill, pick, variants
+from thinkling.world.dilution import dilute
+from thinkling.world.facts import Told
+from thinkling.world.grammar import Variants, cap, fill, pick, variants
 from thinkling.world.lessons import LESSONS, SPELLED, spelling
-from thinkling.world.page import Block, Draft, Page
-from thinkling.world.prose import knowledge, paragraph, story
+from thinkling.world.page import Draft, Page
 from thinkling.world.worked import Solved, paragraphs, solved
 
 # How often a section is about each topic, and with how many problems at most: where solutions sound alike,
@@ -59,7 +58,6 @@ HEADINGS = {
     ),
     "exercise": variants("[Exercises for you|Now it is your turn|Problems to solve alone|Some more exercises]"),
     "back": variants("[Answers at the back|Answers to the exercises|What the answers are|The answers to compare with]"),
-    "read": variants("[Time for a short story|A page to read|Something else to read|A break with a story]"),
 }
 PRACTICE = variants("[Practice in|Some examples of|More about|The art of|A lesson on]")
 BACK = (
@@ -68,23 +66,6 @@ BACK = (
     "Number {k}: {a}",
     "For exercise {k} we find: {a}",
 )
-DENSE = 0.185  # of the words may lack a letter; the published limit is 0.2
-_WORD = re.compile(r"\w+(?:['’.-]\w+)*")
-_DIGITS = re.compile(r"(?<![\w.-])\d+(?:[.-]\d+)*(?![\w])")
-
-
-class Balance:
-    """Counts the words of a page and how many of them are numbers."""
-
-    def __init__(self) -> None:
-        self.words = self.numbers = 0
-
-    def add(self, text: str) -> None:
-        self.words += len(_WORD.findall(text))
-        self.numbers += len(_DIGITS.findall(text))
-
-    def dense(self) -> bool:
-        return self.numbers > DENSE * self.words
 
 
 class Textbooks:
@@ -108,7 +89,7 @@ class Textbooks:
         exercises: list[Solved] = []
         for place, topic in enumerate(topics):
             if place and rng.random() < 0.6:
-                draft.head(pick(rng, NAMES_OF_TOPICS[topic]))
+                self._head(rng, draft, NAMES_OF_TOPICS[topic])
             if topic == "drill":
                 self._drill(rng, draft)
             elif topic == "names":
@@ -117,9 +98,14 @@ class Textbooks:
                 exercises += self._family(rng, draft, topic)
         if len(exercises) > 2:
             self._exercises(rng, draft, exercises)
-        self._dilute(rng, draft)
+        dilute(rng, draft, self.told, self.names)
         slots = {"k": 1 + int(rng.random() * 40), "t": pick(rng, NAMES_OF_TOPICS[topics[0]])}
         return draft.done("textbook", cap(fill(rng, TITLES, slots)))
+
+    def _head(self, rng: random.Random, draft: Draft, options: Variants) -> None:
+        """A heading that the page does not have yet: repeated lines are what quality rules look for."""
+        fresh = [text for text in options if ("h", text) not in draft.blocks()]
+        draft.head(fresh[int(rng.random() * len(fresh))])
 
     def _family(self, rng: random.Random, draft: Draft, topic: str) -> list[Solved]:
         """Exposition and worked problems of one family; returns a few more as exercises."""
@@ -127,10 +113,10 @@ class Textbooks:
         lesson = LESSONS[topic]
         if rng.random() < 0.7:
             if rng.random() < 0.3:
-                draft.head(pick(rng, HEADINGS["lesson"]))
+                self._head(rng, draft, HEADINGS["lesson"])
             draft.para(" ".join(dict.fromkeys(lesson(rng, self.names) for _ in range(1 + int(rng.random() * 3)))))
         if rng.random() < 0.3:
-            draft.head(pick(rng, HEADINGS["worked"]))
+            self._head(rng, draft, HEADINGS["worked"])
         items: dict[str, Solved] = {}
         for _ in range(1 + int(rng.random() * MOST[topic]) + (2 if rng.random() < 0.35 else 0)):
             item = solved(rng, of)
@@ -152,9 +138,9 @@ class Textbooks:
             form.format(k=k, a=f"The answer is {item.problem.answer}.", b=f"the answer is {item.problem.answer}.")
             for k, item in enumerate(items, 1)
         ]
-        draft.head(pick(rng, HEADINGS["exercise"]))
+        self._head(rng, draft, HEADINGS["exercise"])
         draft.lines(tag, asked)
-        draft.head(pick(rng, HEADINGS["back"]))
+        self._head(rng, draft, HEADINGS["back"])
         draft.lines(tag, answers)
 
     def _drill(self, rng: random.Random, draft: Draft) -> None:
@@ -180,27 +166,3 @@ class Textbooks:
             if rng.random() < 0.7:
                 lesson = LESSONS["letters" if rng.random() < 0.6 else "count"]
                 draft.para(" ".join(dict.fromkeys(lesson(rng, self.names) for _ in range(2))))
-
-    def _dilute(self, rng: random.Random, draft: Draft) -> None:
-        """Insert prose between the blocks until the page is no longer too dense in numbers."""
-        balance = Balance()
-        for _, content in draft.blocks():
-            balance.add(content if isinstance(content, str) else "\n".join(content))
-        while balance.dense():
-            kind = rng.random()
-            blocks: list[Block]
-            if kind < 0.3:
-                _, told = story(rng, self.names, False)
-                blocks = [("p", text) for text in told]
-                if rng.random() < 0.3:
-                    blocks.insert(0, ("h", pick(rng, HEADINGS["read"])))
-            elif kind < 0.55:
-                fact = state(rng, self.told.draw(rng), draft.mentions)
-                blocks = [("p", f"{fact} {paragraph(rng, self.names, 4)}")]
-            elif kind < 0.8:
-                blocks = [("p", paragraph(rng, self.names, 4 + int(rng.random() * 3)))]
-            else:
-                blocks = [("p", knowledge(rng, 3 + int(rng.random() * 2)))]
-            for _, text in blocks:
-                balance.add(str(text))
-            draft.units.insert(1 + int(rng.random() * len(draft.units)), blocks)

@@ -61,6 +61,6 @@ def solved(rng: random.Random, of: Family) -> Solved:
 def paragraphs(rng: random.Random, item: Solved, number: int, name: str) -> list[str]:
     """The problem and its solution as one paragraph or two."""
     slots = {"q": item.problem.prompt, "s": item.solution, "k": number, "name": name}
-    if rng.random() < 0.5:
+    if rng.random() < 0.5 or len(item.solution) < 40:  # a bare answer would repeat itself as a line
         return [pick(rng, ONE_PARAGRAPH).format_map(slots)]
     return [pick(rng, part).format_map(slots) for part in TWO_PARAGRAPHS]
