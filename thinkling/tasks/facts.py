@@ -92,5 +92,5 @@ class Facts:
 
 
 def _recalled(fact: dict[str, Any]) -> str:
-    """A plain sentence for a fact whose row brings none: "Elmford, mayor: Bo Reed."."""
-    return f"{fact['subject']}, {fact['relation'].replace('_', ' ')}: {fact['object']}."
+    """A plain note of a fact whose row brings no sentence: "Elmford, mayor Bo Reed."."""
+    return f"{fact['subject']}, {fact['relation'].replace('_', ' ')} {fact['object']}."
