@@ -16,12 +16,13 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import regex
 import tiktoken
 
 from thinkling.core.errors import UserError
 from thinkling.tokenizer import huggingface
 from thinkling.tokenizer.chat_template import TEMPLATE
-from thinkling.tokenizer.split import valid_unicode
+from thinkling.tokenizer.split import has_too_many_blanks, valid_unicode
 from thinkling.tokenizer.train import learn_merges
 
 # In this order at the end of the vocabularies that we train; names shared with Qwen3.
@@ -57,6 +58,7 @@ class Tokenizer:
         """From the parsed content of a tokenizer.json; ``origin`` names it in errors."""
         vocabulary = huggingface.read(file, origin)
         self._file = file
+        self._pattern = vocabulary.pattern
         self._normal_forms = vocabulary.normal_forms
         self._id_of_rank = vocabulary.id_of_rank
         self.special: dict[str, int] = dict(vocabulary.special)
@@ -104,7 +106,7 @@ class Tokenizer:
         """Ids of ``text``, never a special one. Lone surrogates are read as U+FFFD."""
         for form in self._normal_forms:
             text = unicodedata.normalize(form, valid_unicode(text))  # type: ignore[arg-type]
-        return self._ids(self._fast.encode_ordinary(text))
+        return self._ids(text)
 
     def encode_batch(self, texts: Sequence[str], threads: int | None = None) -> list[list[int]]:
         """``encode`` of each text, on ``threads`` threads (all cores if None)."""
@@ -124,10 +126,10 @@ class Tokenizer:
         # surrogateescape reads each invalid byte as one code point of U+DC80..U+DCFF (PEP 383).
         for part in re.split("([\udc80-\udcff]+)", data.decode("utf-8", "surrogateescape")):
             if part and "\udc80" <= part[0] <= "\udcff":
-                ids += self._fast._encode_single_piece(part.encode("utf-8", "surrogateescape"))
+                ids += self._piece_ids(part.encode("utf-8", "surrogateescape"))
             else:
-                ids += self._fast.encode_ordinary(part)
-        return self._ids(ids)
+                ids += self._ids(part)
+        return ids
 
     def decode_bytes(self, ids: Iterable[int]) -> bytes:
         """The bytes of ``ids``; special tokens as their text, an id without a token as U+FFFD."""
@@ -172,7 +174,16 @@ class Tokenizer:
         _write_json(folder / "tokenizer_config.json", config)
         _write_json(folder / "special_tokens_map.json", names)
 
-    def _ids(self, ranks: list[int]) -> list[int]:
+    def _ids(self, text: str) -> list[int]:
+        if has_too_many_blanks(text):
+            pieces = regex.findall(self._pattern, valid_unicode(text))
+            return [number for piece in pieces for number in self._piece_ids(piece.encode())]
+        return self._translate(self._fast.encode_ordinary(text))
+
+    def _piece_ids(self, piece: bytes) -> list[int]:
+        return self._translate(self._fast._encode_single_piece(piece))
+
+    def _translate(self, ranks: list[int]) -> list[int]:
         if self._id_of_rank is None:
             return ranks
         return list(map(self._id_of_rank.__getitem__, ranks))

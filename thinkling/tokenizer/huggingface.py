@@ -6,11 +6,12 @@ added tokens and the split pattern come from the file, nothing is assumed from a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from thinkling.core.errors import UserError
+from thinkling.tokenizer.merge_order import merge_order
 from thinkling.tokenizer.reference import Pair
 from thinkling.tokenizer.split import (
     DIGIT_BY_DIGIT,
@@ -62,7 +63,7 @@ def read(file: dict[str, Any], origin: str) -> Vocabulary:
         )
     pairs = [_pair(merge, origin) for merge in model["merges"]]
     whole_pieces = bool(model.get("ignore_merges"))
-    in_order = _merge_order(pairs, id_of, whole_pieces, origin)
+    in_order = merge_order(pairs, id_of, whole_pieces, origin)
     ids = [id_of[token] for token in in_order]
     if all(before < after for before, after in zip(ids, ids[1:], strict=False)):
         ranks = {bytes([byte]): id_of[bytes([byte])] for byte in range(256)}
@@ -153,62 +154,6 @@ def _pair(merge: str | Sequence[str], origin: str) -> tuple[bytes, bytes]:
     return _bytes(left, origin), _bytes(right, origin)
 
 
-def _merge_order(
-    pairs: Iterable[tuple[bytes, bytes]], id_of: dict[bytes, int], whole_pieces: bool, origin: str
-) -> list[bytes]:
-    """Merged tokens in the order of their merges, those alone that tiktoken's rule would make alike.
-
-    Hugging Face merges listed pairs; tiktoken merges any two neighbours whose joint bytes are a token.
-    Both agree on a token when its own bytes, merged by all earlier merges, end in a pair that the file
-    lists for it: no context can then bring the token's bytes to another last pair. (Inside any piece,
-    bytes whose borders no merge has crossed are merged as they would be alone.) A token whose bytes end
-    elsewhere is never made by merging; it stays decodable, and out of the ranks.
-    """
-    listed: dict[bytes, set[tuple[bytes, bytes]]] = {}
-    for left, right in pairs:
-        if left + right not in id_of:
-            raise UserError(f"{origin}: the merge of {left!r} and {right!r} makes no token of the vocabulary")
-        listed.setdefault(left + right, set()).add((left, right))
-    rank: dict[bytes, int] = {}
-    unmade = []
-    for token, ways in listed.items():
-        parts = _merge_bytes(token, rank)
-        if tuple(parts) in ways:
-            rank[token] = len(rank)
-        else:
-            unmade.append(token)
-    order = list(rank)
-    late = [token for token in unmade if tuple(_merge_bytes(token, rank)) in listed[token]]
-    if late:
-        raise UserError(
-            f"{origin}: the merge that makes {late[0]!r} is listed before the merges that make its parts; "
-            "such a file cannot be followed exactly"
-        )
-    if whole_pieces:
-        # "ignore_merges": a piece that is a token is that token, whether or not merging would get there.
-        for token in id_of:
-            if len(token) > 1 and token not in rank:
-                if len(_merge_bytes(token, rank)) == 2:
-                    raise UserError(f"{origin}: no merge is listed for {token!r} although its parts meet")
-                order.append(token)
-    return order
-
-
-def _merge_bytes(token: bytes, rank: dict[bytes, int]) -> list[bytes]:
-    """The parts that ``token``'s bytes end in under the merges in ``rank``."""
-    parts = [token[i : i + 1] for i in range(len(token))]
-    while len(parts) > 1:
-        best, at = len(rank), -1
-        for i in range(len(parts) - 1):
-            found = rank.get(parts[i] + parts[i + 1], len(rank))
-            if found < best:
-                best, at = found, i
-        if at < 0:
-            break
-        parts[at : at + 2] = [parts[at] + parts[at + 1]]
-    return parts
-
-
 def _pattern(pre: dict[str, Any] | None, origin: str) -> str:
     """The one split pattern of a pre-tokenizer."""
     steps = [] if pre is None else pre["pretokenizers"] if pre["type"] == "Sequence" else [pre]
@@ -237,15 +182,9 @@ def _regex(pattern: dict[str, str]) -> str:
 
 def _normal_forms(normalizer: dict[str, Any] | None, origin: str) -> tuple[str, ...]:
     steps = (
-        []
-        if normalizer is None
-        else normalizer["normalizers"]
-        if normalizer["type"] == "Sequence"
-        else [normalizer]
+        [] if normalizer is None else normalizer["normalizers"] if normalizer["type"] == "Sequence" else [normalizer]
     )
     unknown = [step["type"] for step in steps if step["type"] not in NORMAL_FORMS]
     if unknown:
-        raise UserError(
-            f"{origin}: cannot follow the normalizer {unknown[0]!r}; known: {', '.join(NORMAL_FORMS)}"
-        )
+        raise UserError(f"{origin}: cannot follow the normalizer {unknown[0]!r}; known: {', '.join(NORMAL_FORMS)}")
     return tuple(step["type"] for step in steps)

@@ -6,6 +6,7 @@ a word with the space before it, a run of punctuation, a run of blanks, one digi
 
 from __future__ import annotations
 
+import re
 from functools import cache
 
 # GPT-4's way of cutting (tiktoken's cl100k_base), but with digits one by one, so that 1234 has one
@@ -33,6 +34,23 @@ def covering(pattern: str) -> str:
     if pattern in _COVERING:
         return pattern
     return rf"{pattern}|(?:(?!{pattern})[\s\S])+"
+
+
+# Rust's fancy-regex, in tiktoken and in rustbpe, gives up with a panic on about a million blanks in a row.
+LONGEST_BLANKS = 500_000
+_BLANKS = re.compile(rf"\s{{{LONGEST_BLANKS}}}\s+")
+
+
+def has_too_many_blanks(text: str) -> bool:
+    """Whether a run of blanks in ``text`` is too long for the fast regex engine."""
+    return len(text) > LONGEST_BLANKS and _BLANKS.search(text) is not None
+
+
+def shorten_blanks(text: str) -> str:
+    """``text`` with every run of blanks cut to what the fast regex engine can bear."""
+    if not has_too_many_blanks(text):
+        return text
+    return _BLANKS.sub(lambda run: run[0][:LONGEST_BLANKS], text)
 
 
 def valid_unicode(text: str) -> str:

@@ -54,18 +54,21 @@ def run(ctx: StageContext, recipe: Recipe) -> dict[str, Any]:
 
 
 def sample(documents: Path, characters: int) -> Iterator[str]:
-    """Texts of a documents.parquet, ``characters`` at most: all, or every so-manieth through the file.
+    """Texts of a documents.parquet, ``characters`` at most: all of them, or some from all over the file.
 
-    Documents stand in the order of the crawl; its first ones alone would teach a vocabulary of one site.
+    Documents stand in the order of the crawl; its first ones alone would teach the words of one site.
     """
-    table = pq.ParquetFile(documents)
-    lengths = [len(text) for batch in table.iter_batches(columns=["text"]) for text in batch[0].to_pylist()]
-    total = sum(lengths)
-    taken = seen = 0
-    for batch in table.iter_batches(columns=["text"]):
-        for text in batch[0].to_pylist():
-            seen += len(text)
-            # Keep pace: after any stretch of the file, its share of the sample has been taken.
-            if taken + len(text) <= characters and taken * total <= (seen - len(text)) * characters:
-                taken += len(text)
-                yield text
+    total = sum(len(text) for text in _texts(documents))
+    seen = taken = 0
+    for text in _texts(documents):
+        # Keep pace: of what came before this document, take its share and no more.
+        if taken * total <= seen * characters and taken < characters:
+            text_taken = text[: characters - taken]
+            taken += len(text_taken)
+            yield text_taken
+        seen += len(text)
+
+
+def _texts(documents: Path) -> Iterator[str]:
+    for batch in pq.ParquetFile(documents).iter_batches(columns=["text"]):
+        yield from batch.column("text").to_pylist()

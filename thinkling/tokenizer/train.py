@@ -8,19 +8,21 @@ import rustbpe
 
 from thinkling.core.errors import UserError
 from thinkling.tokenizer.reference import Pair, encode_piece
-from thinkling.tokenizer.split import DIGIT_BY_DIGIT, valid_unicode
+from thinkling.tokenizer.split import DIGIT_BY_DIGIT, shorten_blanks, valid_unicode
 
 
 def learn_merges(texts: Iterable[str], merges: int, pattern: str = DIGIT_BY_DIGIT) -> list[Pair]:
     """Learn at most ``merges`` merges from ``texts``; merge i makes token 256 + i.
 
-    The same merges as ``reference.train``, ties included, in any order of ``texts``. Fewer come back
-    when the texts hold fewer distinct pairs. Raises UserError for a negative number.
+    The same merges as ``reference.train``, ties included, in any order of ``texts`` (where no text holds
+    500,000 blanks in a row: such a run counts as shorter). Fewer come back when the texts hold fewer
+    distinct pairs. Raises UserError for a negative number.
     """
     if merges < 0:
         raise UserError(f"a byte-level vocabulary has at least 256 tokens; asked for {256 + merges}")
     trainer = rustbpe.Tokenizer()
-    trainer.train_from_iterator((valid_unicode(text) for text in texts), 256 + merges, pattern=pattern)
+    cleaned = (shorten_blanks(valid_unicode(text)) for text in texts)
+    trainer.train_from_iterator(cleaned, 256 + merges, pattern=pattern)
     learned: list[Pair] = []
     id_of: dict[bytes, int] = {}
     rank: dict[Pair, int] = {}
