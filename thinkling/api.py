@@ -7,9 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from thinkling.core.artifact import MANIFEST, Artifact
-from thinkling.core.build import MAKING
-from thinkling.core.code import PACKAGE
 from thinkling.core.errors import UserError
+from thinkling.core.locate import find_model
 from thinkling.core.seeds import derive
 from thinkling.core.types import Completion, Message, Request, Sampling
 from thinkling.engine.engine import Engine
@@ -17,7 +16,6 @@ from thinkling.model.checkpoint import load_checkpoint
 from thinkling.tokenizer.bpe import Tokenizer
 from thinkling.tokenizer.chat import END_OF_TEXT, TAGS, parse, prompt_ids, stop_ids
 
-PACKAGED = PACKAGE / "nano_model"
 LONGEST = 4096  # tokens of context that are kept at most, however long the model could go
 
 
@@ -48,7 +46,11 @@ class LocalModel:
         self.config, weights = load_checkpoint(folder)
         self.tokenizer = Tokenizer.load(folder)
         self.max_len = min(LONGEST, self.config.max_position_embeddings)
-        self.engine = Engine(weights, self.config, slots=8, max_len=self.max_len, tokenizer=self.tokenizer)
+        marked = (folder / MANIFEST).exists()
+        weights_id = Artifact.open(folder).manifest.id if marked else folder.name
+        self.engine = Engine(
+            weights, self.config, slots=8, max_len=self.max_len, weights_id=weights_id, tokenizer=self.tokenizer
+        )
 
     def ask(
         self, question: str, *, think: bool | None = None, sampling: Sampling | None = None, seed: int = 0
@@ -92,9 +94,7 @@ class LocalModel:
         ends = set(stop_ids(self.tokenizer))
         return self.tokenizer.decode([token for token in completion.tokens if token not in ends])
 
-    def _request(
-        self, ids: Sequence[int], sampling: Sampling | None, seed: int, banned: tuple[int, ...]
-    ) -> Request:
+    def _request(self, ids: Sequence[int], sampling: Sampling | None, seed: int, banned: tuple[int, ...]) -> Request:
         room = self.max_len - len(ids)
         if room < 1:
             raise UserError(
@@ -110,8 +110,8 @@ class LocalModel:
         try:
             while True:
                 for event in self.engine.step():
-                    if on_token is not None and event.token is not None:
-                        on_token(event.token)
+                    if on_token is not None and event.token_id is not None:
+                        on_token(event.token_id)
                     if event.completion is not None:
                         return event.completion
         except BaseException:  # Ctrl-C as well: the engine stays usable for the next question
@@ -125,27 +125,4 @@ def load(model: str | Path | None = None) -> LocalModel:
     A folder with a manifest is verified first. Raises UserError for a folder that is unfinished, damaged,
     of another architecture, or no model at all.
     """
-    return LocalModel(find(model))
-
-
-def find(model: str | Path | None = None) -> Path:
-    """The folder that ``model`` means, verified; what ``load`` does before it reads any weights."""
-    folder = PACKAGED if model in (None, "nano") else Path(str(model))
-    if folder == PACKAGED and not (folder / "config.json").exists():
-        raise UserError(
-            f"this installation has no packaged model ({folder} is missing or empty). Make one with "
-            "`thinkling run recipes/nano --out runs/nano`, then name its folder, for example runs/nano/rl"
-        )
-    if not folder.is_dir():
-        raise UserError(
-            f'{folder}: no such folder; expected a model\'s folder, or "nano" for the packaged one'
-        )
-    if (folder / MANIFEST).exists():
-        Artifact.open(folder).verify()
-    elif (folder / MAKING).exists():
-        raise UserError(f"{folder}: unfinished; run the command that makes it again, it goes on from there")
-    if not (folder / "config.json").exists():
-        inside = sorted(path.parent.name for path in folder.glob("*/config.json"))
-        hint = f"; it holds the models {', '.join(str(folder / name) for name in inside)}" if inside else ""
-        raise UserError(f"{folder}: no config.json, so it is no model{hint}")
-    return folder
+    return LocalModel(find_model(model))

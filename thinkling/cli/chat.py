@@ -6,13 +6,15 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
-from thinkling.api import LocalModel, Reply
 from thinkling.cli.terminal import BOLD, DIM, Paint, Speaker, striped
 from thinkling.core.errors import UserError
 from thinkling.core.seeds import derive
 from thinkling.core.types import Message, Sampling
+
+if TYPE_CHECKING:
+    from thinkling.api import LocalModel, Reply
 
 HELP = """\
 /think on|off|auto   make the model think first, forbid it, or let it choose
@@ -34,6 +36,7 @@ class Chat:
     out: TextIO
     think: bool | None = None
     temperature: float = 0.0
+    max_tokens: int | None = None  # of one answer; None: as long as the context lasts
     system: str = ""
     seed: int = 0
     turns: list[Message] = field(default_factory=list)
@@ -43,14 +46,12 @@ class Chat:
         """Answer ``text``, streaming the answer; the turn is forgotten again if it is interrupted."""
         opening = [Message.system(self.system)] if self.system else []
         messages = [*opening, *self.turns, Message.user(text)]
-        sampling = Sampling(temperature=self.temperature, max_tokens=self.model.max_len)
+        sampling = Sampling(temperature=self.temperature, max_tokens=self.max_tokens or self.model.max_len)
         seed = derive(self.seed, "chat", len(self.turns))
         speaker = Speaker(self.model.tokenizer, self.out, thinking=bool(self.think))
         start = time.monotonic()
         try:
-            reply = self.model.chat(
-                messages, think=self.think, sampling=sampling, seed=seed, on_token=speaker.push
-            )
+            reply = self.model.chat(messages, think=self.think, sampling=sampling, seed=seed, on_token=speaker.push)
         finally:
             speaker.finish()
         self._footer(reply, speaker.count, time.monotonic() - start)
@@ -109,7 +110,7 @@ class Chat:
         self._tell("a new conversation")
 
     def _footer(self, reply: Reply, count: int, seconds: float) -> None:
-        cut = ", cut off: no room left" if reply.completion.finish == "length" else ""
+        cut = ", cut off there" if reply.completion.finish == "length" else ""
         self._tell(f"{count} tokens, {count / max(seconds, 1e-9):,.0f} tokens/s{cut}")
 
     def _tell(self, text: str) -> None:

@@ -39,19 +39,16 @@ app = typer.Typer(
 
 Text = Annotated[
     list[str] | None,
-    typer.Option(
-        "--text", help="Plain text or JSONL (file or folder) instead of the crawl, for the data stage."
-    ),
+    typer.Option("--text", help="Plain text or JSONL (file or folder) instead of the crawl, for the data stage."),
 ]
 Out = Annotated[Path, typer.Option("--out", help="Folder of the run: one subfolder per artifact.")]
-Model = Annotated[
-    str, typer.Argument(help='Folder of a model (runs/nano/rl, a Qwen3 checkpoint), or "nano".')
-]
+Model = Annotated[str, typer.Argument(help='Folder of a model (runs/nano/rl, a Qwen3 checkpoint), or "nano".')]
 Temperature = Annotated[float, typer.Option(min=0.0, help="0 is greedy; 1 is the model's own distribution.")]
 Think = Annotated[
     bool | None,
     typer.Option("--think/--no-think", help="Make the model think first, or forbid it. Neither: it chooses."),
 ]
+MaxTokens = Annotated[int | None, typer.Option(min=1, help="Longest answer; without it, as long as fits.")]
 Seed = Annotated[int, typer.Option(min=0, help="The same seed draws the same tokens.")]
 
 
@@ -61,9 +58,7 @@ def run(
     out: Out,
     only: Annotated[list[str] | None, typer.Option(help="Only these artifacts (repeatable).")] = None,
     until: Annotated[str | None, typer.Option(help="Only this artifact and what it needs.")] = None,
-    force: Annotated[
-        list[str] | None, typer.Option(help="Make these again, from nothing (repeatable).")
-    ] = None,
+    force: Annotated[list[str] | None, typer.Option(help="Make these again, from nothing (repeatable).")] = None,
     text: Text = None,
 ) -> None:
     """Make every artifact of a recipe folder, parents first.
@@ -73,9 +68,7 @@ def run(
     """
     from thinkling.core.chain import run_recipes
 
-    artifacts = run_recipes(
-        recipes, out, only=only or (), until=until, force=force or (), text=text or (), hooks=HOOKS
-    )
+    artifacts = run_recipes(recipes, out, only=only or (), until=until, force=force or (), text=text or (), hooks=HOOKS)
     for artifact in artifacts.values():
         if artifact.manifest.kind == "report":
             typer.echo(f"report: {artifact.path / 'report.html'}")
@@ -83,22 +76,16 @@ def run(
 
 def _stage_command(stage: str) -> Callable[..., None]:
     def command(
-        recipe: Annotated[
-            Path | None, typer.Argument(help="TOML recipe; its file stem names the artifact.")
-        ] = None,
+        recipe: Annotated[Path | None, typer.Argument(help="TOML recipe; its file stem names the artifact.")] = None,
         out: Annotated[
             Path | None, typer.Option("--out", help="Folder of the run: one subfolder per artifact.")
         ] = None,
         parent: Annotated[
             list[str] | None,
-            typer.Option(
-                help="ROLE=PATH: an artifact from elsewhere (others: from --out, by the recipe's names)."
-            ),
+            typer.Option(help="ROLE=PATH: an artifact from elsewhere (others: from --out, by the recipe's names)."),
         ] = None,
         force: Annotated[bool, typer.Option("--force", help="Make it again, from nothing.")] = False,
-        settings: Annotated[
-            bool, typer.Option("--settings", help="List the recipe's keys, and stop.")
-        ] = False,
+        settings: Annotated[bool, typer.Option("--settings", help="List the recipe's keys, and stop.")] = False,
         text: Text = None,
     ) -> None:
         from thinkling.cli.recipes import settings_table
@@ -112,9 +99,7 @@ def _stage_command(stage: str) -> Callable[..., None]:
         kind = read_planned(recipe).table["stage"]
         if kind != stage:
             raise UserError(f"{recipe}: is a recipe of stage {kind!r}, not {stage!r}")
-        artifact = run_stage(
-            recipe, out, parents=_roles(parent or []), force=force, text=text or (), hooks=HOOKS
-        )
+        artifact = run_stage(recipe, out, parents=_roles(parent or []), force=force, text=text or (), hooks=HOOKS)
         typer.echo(f"{artifact.path}  {artifact.manifest.id}")
 
     command.__doc__ = f"{STAGES[stage].does}\n\nThe keys of its recipe: `thinkling {stage} --settings`."
@@ -137,19 +122,24 @@ for _name in STAGES:
 
 @app.command(rich_help_panel="Ask")
 def chat(
-    model: Annotated[
-        str, typer.Argument(help="Folder of a model; without one, the packaged nano model.")
-    ] = "nano",
+    model: Annotated[str, typer.Argument(help="Folder of a model; without one, the packaged nano model.")] = "nano",
     temperature: Temperature = 0.0,
     think: Think = None,
     system: Annotated[str, typer.Option(help="What the model is told before the conversation.")] = "",
+    max_tokens: MaxTokens = None,
     seed: Seed = 0,
 ) -> None:
     """Talk to a model; its thinking is shown dimmed. /help lists the commands inside."""
     from thinkling.cli.chat import Chat, converse, typed_lines
 
     conversation = Chat(
-        _load(model), sys.stdout, think=think, temperature=temperature, system=system, seed=seed
+        _load(model),
+        sys.stdout,
+        think=think,
+        temperature=temperature,
+        max_tokens=max_tokens,
+        system=system,
+        seed=seed,
     )
     typer.echo(f"{conversation.model.folder.name}: ask away; /help lists the commands, /quit leaves.")
     converse(conversation, typed_lines(sys.stdout))
@@ -161,6 +151,7 @@ def ask(
     question: str,
     temperature: Temperature = 0.0,
     think: Think = None,
+    max_tokens: MaxTokens = None,
     seed: Seed = 0,
 ) -> None:
     """Ask one question: thinking (dimmed) and answer go to the terminal, only the answer into a pipe."""
@@ -169,9 +160,11 @@ def ask(
 
     loaded = _load(model)
     if sys.stdout.isatty():
-        Chat(loaded, sys.stdout, think=think, temperature=temperature, seed=seed).say(question)
+        conversation = Chat(loaded, sys.stdout, think=think, temperature=temperature, seed=seed)
+        conversation.max_tokens = max_tokens
+        conversation.say(question)
         return
-    sampling = Sampling(temperature=temperature, max_tokens=loaded.max_len)
+    sampling = Sampling(temperature=temperature, max_tokens=max_tokens or loaded.max_len)
     typer.echo(loaded.ask(question, think=think, sampling=sampling, seed=seed).text)
 
 
@@ -200,12 +193,10 @@ def complete(
 
 
 @app.command(rich_help_panel="Look")
-def tokens(
-    model: Annotated[str, typer.Argument(help='Folder with a tokenizer, or "nano".')], text: str
-) -> None:
+def tokens(model: Annotated[str, typer.Argument(help='Folder with a tokenizer, or "nano".')], text: str) -> None:
     """Show how a model's tokenizer cuts a text, and the id of each piece."""
-    from thinkling.api import PACKAGED
     from thinkling.cli.terminal import striped
+    from thinkling.core.locate import PACKAGED
     from thinkling.tokenizer.bpe import Tokenizer
 
     tokenizer = Tokenizer.load(PACKAGED if model == "nano" else Path(model))
@@ -232,9 +223,12 @@ def verify(path: Annotated[Path, typer.Argument(help="Folder of an artifact, or 
 
 
 def _load(model: str) -> LocalModel:
-    from thinkling.api import load
+    from thinkling.core.locate import find_model
 
-    return load(model)
+    folder = find_model(model)  # before torch is imported, so that a wrong name is told at once
+    from thinkling.api import LocalModel
+
+    return LocalModel(folder)
 
 
 def main() -> None:
