@@ -15,9 +15,7 @@ from thinkling.core.types import Problem
 from thinkling.tasks.family import Draft, WorkedFamily, Working, pick_wording
 from thinkling.tasks.words import CONTAINERS, FIRST_NAMES, OBJECTS, plural, pronoun
 
-Event = tuple[
-    str, int, int
-]  # ("+", b, 0), ("-", b, 0), ("*", b, 0), ("+*", boxes, each), ("-*", boxes, each)
+Event = tuple[str, int, int]  # ("+", b, 0), ("-", b, 0), ("*", b, 0), ("+*", boxes, each), ("-*", boxes, each)
 Equation = tuple[str, int, int, int]  # (operator, left, right, result)
 
 HIGHEST = 200
@@ -142,9 +140,7 @@ class Chain(WorkedFamily):
     levels = (1, 2, 3, 4, 5, 6)
     ood_levels = (7, 8, 9)
 
-    def draw(
-        self, rng: random.Random, level: int | None = None, ood: bool = False, unseen: bool = False
-    ) -> Draft:
+    def draw(self, rng: random.Random, level: int | None = None, ood: bool = False, unseen: bool = False) -> Draft:
         level = self.pick_level(rng, level, ood)
         start = rng.randint(2, 50)
         events = _draw_events(rng, start, level)
@@ -161,9 +157,7 @@ class Chain(WorkedFamily):
         rows = equations(start, events)
         plan = f"{expression(start, events)}: " if planned else ""
         if not slip:
-            return Working(
-                plan + written(rows), problem.answer, f"Check: {written(_backwards(events, rows))}."
-            )
+            return Working(plan + written(rows), problem.answer, f"Check: {written(_backwards(events, rows))}.")
         wrong, position = _slipped(rng, start, events, rows)
         last = wrong[-1] if wrong else rows[-1]
         answer = str(wrong[-1][3] if wrong else start)
@@ -222,9 +216,7 @@ def _last_rows(events: Sequence[Event]) -> list[int]:
     return indexes
 
 
-def _slipped(
-    rng: random.Random, start: int, events: list[Event], rows: list[Equation]
-) -> tuple[list[Equation], int]:
+def _slipped(rng: random.Random, start: int, events: list[Event], rows: list[Equation]) -> tuple[list[Equation], int]:
     """A copy of the work with one slip that carries through, and the index in ``rows`` where it happened.
 
     A forgotten event, or one result off by a carry (10) or by one. Every operation is injective in the

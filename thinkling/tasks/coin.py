@@ -42,16 +42,12 @@ class Coin(WorkedFamily):
     levels = (2, 3, 4, 5, 6)
     ood_levels = (7, 8, 9, 10)
 
-    def draw(
-        self, rng: random.Random, level: int | None = None, ood: bool = False, unseen: bool = False
-    ) -> Draft:
+    def draw(self, rng: random.Random, level: int | None = None, ood: bool = False, unseen: bool = False) -> Draft:
         level = self.pick_level(rng, level, ood)
         names = rng.sample(FIRST_NAMES, level)
         flips = [rng.random() < 0.5 for _ in names]
         (opening, flip, leave, question), meta = pick_wording(rng, SEEN, HELD_OUT, unseen)
-        story = [
-            (flip if flipped else leave).format(n=name) for name, flipped in zip(names, flips, strict=True)
-        ]
+        story = [(flip if flipped else leave).format(n=name) for name, flipped in zip(names, flips, strict=True)]
         states = _states(flips)
         meta |= {"names": names, "flips": flips}
         meta["steps"] = [[n, f, side(s)] for n, f, s in zip(names, flips, states, strict=True)]
@@ -87,9 +83,7 @@ def _states(flips: Sequence[bool]) -> list[bool]:
 
 def _walk(names: Sequence[str], flips: Sequence[bool], first: int = 0) -> str:
     rows = list(zip(names, flips, _states(flips), strict=True))[first:]
-    return " ".join(
-        f"{name} {'flips' if flipped else 'does not'}, {side(heads)}." for name, flipped, heads in rows
-    )
+    return " ".join(f"{name} {'flips' if flipped else 'does not'}, {side(heads)}." for name, flipped, heads in rows)
 
 
 def _parity(count: int) -> str:

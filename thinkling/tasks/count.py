@@ -31,9 +31,7 @@ class Count(WorkedFamily):
     levels = (1, 2)
     ood_levels = (3,)
 
-    def draw(
-        self, rng: random.Random, level: int | None = None, ood: bool = False, unseen: bool = False
-    ) -> Draft:
+    def draw(self, rng: random.Random, level: int | None = None, ood: bool = False, unseen: bool = False) -> Draft:
         if level is None and not ood:
             level = rng.choices(self.levels, (1, 3))[0]
         level = self.pick_level(rng, level, ood)

@@ -46,9 +46,7 @@ class Decimals(WorkedFamily):
     levels = (1, 2, 3, 4)
     ood_levels = (5,)
 
-    def draw(
-        self, rng: random.Random, level: int | None = None, ood: bool = False, unseen: bool = False
-    ) -> Draft:
+    def draw(self, rng: random.Random, level: int | None = None, ood: bool = False, unseen: bool = False) -> Draft:
         if level is None and not ood:
             level = rng.choices(self.levels, (1, 1, 1, 2))[0]
         level = self.pick_level(rng, level, ood)

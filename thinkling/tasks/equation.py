@@ -14,12 +14,10 @@ from thinkling.tasks.words import FIRST_NAMES, FRUITS, plural
 
 # {n} buyer, {x} the fruit asked for ({a} of them), {y} the other ({b} at {p} each), {t} the total.
 SEEN = (
-    "{n} buys {a} {xs} and {b} {ys}. Each {y} costs ${p}. All the fruit costs ${t} together. "
-    "What does one {x} cost?",
+    "{n} buys {a} {xs} and {b} {ys}. Each {y} costs ${p}. All the fruit costs ${t} together. What does one {x} cost?",
     "{n} pays ${t} for {b} {ys} and {a} {xs}. One {y} costs ${p}. How much is one {x}?",
     "{a} {xs} and {b} {ys} cost ${t}. A single {y} is ${p}. What is the price of a single {x}?",
-    "At the market {n} takes {b} {ys} at ${p} each and {a} {xs}, and pays ${t} in all. "
-    "What did each {x} cost?",
+    "At the market {n} takes {b} {ys} at ${p} each and {a} {xs}, and pays ${t} in all. What did each {x} cost?",
     "A bag holds {a} {xs} and {b} {ys} and is worth ${t}. Every {y} is worth ${p}. What is every {x} worth?",
     "{n} sells {a} {xs} and {b} {ys} for ${t}. The {ys} go for ${p} each. What does each {x} go for?",
 )
@@ -41,9 +39,7 @@ class Equation(WorkedFamily):
     levels = (1, 2, 3)
     ood_levels = (4,)
 
-    def draw(
-        self, rng: random.Random, level: int | None = None, ood: bool = False, unseen: bool = False
-    ) -> Draft:
+    def draw(self, rng: random.Random, level: int | None = None, ood: bool = False, unseen: bool = False) -> Draft:
         if level is not None or ood:
             level = self.pick_level(rng, level, ood)
         highest = (15, 39) if ood else (9, 19)

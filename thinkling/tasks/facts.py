@@ -45,8 +45,7 @@ class Facts:
         self.rivals: dict[str, list[str]] = {}
         for where, row in read_rows(facts):
             fact: dict[str, Any] = {
-                name: text_field(where, row, name)
-                for name in ("id", "subject", "relation", "object", "question")
+                name: text_field(where, row, name) for name in ("id", "subject", "relation", "object", "question")
             }
             fact["kind"] = str(row.get("kind", ""))
             fact["sentence"] = str(row.get("sentence") or _recalled(fact))
@@ -58,9 +57,7 @@ class Facts:
         if not self.rows:
             raise UserError(f"{self.path}: expected at least one fact; the file is empty")
 
-    def draw(
-        self, rng: random.Random, level: int | None = None, ood: bool = False, unseen: bool = False
-    ) -> Draft:
+    def draw(self, rng: random.Random, level: int | None = None, ood: bool = False, unseen: bool = False) -> Draft:
         return self._draft(rng, rng.choice(self.rows), ood, unseen)
 
     def drafts(self, rng: random.Random, ood: bool = False, unseen: bool = False) -> list[Draft]:

@@ -112,9 +112,7 @@ class WorkedFamily(ABC):
     ood_levels: tuple[int, ...]
 
     @abstractmethod
-    def draw(
-        self, rng: random.Random, level: int | None = None, ood: bool = False, unseen: bool = False
-    ) -> Draft:
+    def draw(self, rng: random.Random, level: int | None = None, ood: bool = False, unseen: bool = False) -> Draft:
         """As in `Family`; ``unseen`` words the problem with a template that training never uses."""
 
     @abstractmethod

@@ -100,9 +100,7 @@ def grade_numbers(text: str, gold: Sequence[int]) -> Verdict:
     values = [int(item) for item in re.findall(r"-?\d+", body)]
     right = values == list(gold)
     extracted = ", ".join(map(str, values))
-    return Verdict(
-        float(right), "graded", extracted, "" if right else f"expected {', '.join(map(str, gold))}"
-    )
+    return Verdict(float(right), "graded", extracted, "" if right else f"expected {', '.join(map(str, gold))}")
 
 
 def grade_choice(text: str, gold: str, choices: dict[str, str]) -> Verdict:

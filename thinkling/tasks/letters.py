@@ -32,9 +32,7 @@ class Letters(WorkedFamily):
     levels = (2, 3, 4)
     ood_levels = (5, 6)
 
-    def draw(
-        self, rng: random.Random, level: int | None = None, ood: bool = False, unseen: bool = False
-    ) -> Draft:
+    def draw(self, rng: random.Random, level: int | None = None, ood: bool = False, unseen: bool = False) -> Draft:
         level = self.pick_level(rng, level, ood)
         names = rng.sample(FIRST_NAMES, level)
         wording, meta = pick_wording(rng, SEEN, HELD_OUT, unseen)

@@ -39,9 +39,7 @@ class Questions:
                 self._check_gold(where, draft)
                 self.rows.append(draft)
             elif (first.answer, first.split) != (draft.answer, draft.split):
-                raise UserError(
-                    f"{where}: expected one answer and split per question; {place} asks it with another"
-                )
+                raise UserError(f"{where}: expected one answer and split per question; {place} asks it with another")
             else:
                 first.meta["solutions"] += draft.meta["solutions"]
         if not self.rows:
@@ -88,9 +86,7 @@ class Questions:
         if style not in self.styles:
             raise UserError(f"{self.name}: expected a style out of {', '.join(self.styles)}; got {style!r}")
         solutions = problem.meta["solutions"]
-        return answer_message(
-            problem.answer, rng.choice(solutions) if style == "steps" and solutions else None
-        )
+        return answer_message(problem.answer, rng.choice(solutions) if style == "steps" and solutions else None)
 
     def grade(self, problem: Problem, text: str) -> Verdict:
         if number(problem.answer) is not None:

@@ -67,9 +67,7 @@ def family(spec: str, **context: Any) -> Family:
         return _checked(spec, _load(spec))
     near = difflib.get_close_matches(spec, all_families, 1)
     hint = f"; did you mean {near[0]}?" if near else ""
-    raise UserError(
-        f"expected a family: {', '.join(all_families)}, or FILE.py:NAME, or FILE.jsonl; got {spec!r}{hint}"
-    )
+    raise UserError(f"expected a family: {', '.join(all_families)}, or FILE.py:NAME, or FILE.jsonl; got {spec!r}{hint}")
 
 
 def mixture(weights: Mapping[str, float] | Sequence[str], **context: Any) -> list[tuple[Family, float]]:
@@ -91,9 +89,7 @@ def reward(spec: str) -> Reward:
         raise UserError(f"expected a reward as FILE.py:NAME; got {spec!r}")
     found = _load(spec)
     if not callable(found):
-        raise UserError(
-            f"{spec}: expected a function (problem, message) -> float; got {type(found).__name__}"
-        )
+        raise UserError(f"{spec}: expected a function (problem, message) -> float; got {type(found).__name__}")
     _check_parameters(spec, found, ("problem", "message"))
     return found
 
@@ -120,9 +116,7 @@ def _load(spec: str) -> Any:
     if not hasattr(module, name):
         public = [item for item in vars(module) if not item.startswith("_")]
         near = difflib.get_close_matches(name, public, 1)
-        raise UserError(
-            f"{spec}: {file} defines no {name!r}" + (f"; did you mean {near[0]}?" if near else "")
-        )
+        raise UserError(f"{spec}: {file} defines no {name!r}" + (f"; did you mean {near[0]}?" if near else ""))
     return getattr(module, name)
 
 
@@ -139,9 +133,7 @@ def _checked(spec: str, found: Any) -> Family:
     if not isinstance(found.name, str) or not found.name:
         raise UserError(f"{spec}: expected name to be a text; got {found.name!r}")
     if isinstance(found.styles, str) or not found.styles or not all(isinstance(s, str) for s in found.styles):
-        raise UserError(
-            f"{spec}: expected styles to be texts such as ('direct', 'steps'); got {found.styles!r}"
-        )
+        raise UserError(f"{spec}: expected styles to be texts such as ('direct', 'steps'); got {found.styles!r}")
     for method, parameters in _METHODS.items():
         function = getattr(found, method, None)
         if not callable(function):

@@ -38,6 +38,4 @@ def text_field(where: str, row: dict[str, Any], *names: str) -> str:
         if isinstance(value, str | int | float) and str(value).strip():
             return str(value).strip()
     shown = ", ".join(sorted(map(str, row))) or "none"
-    raise UserError(
-        f"{where}: expected text in the field {' or '.join(names)}; the row has the fields {shown}"
-    )
+    raise UserError(f"{where}: expected text in the field {' or '.join(names)}; the row has the fields {shown}")

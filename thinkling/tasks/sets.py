@@ -62,9 +62,7 @@ def problems(
     return list(found.values())
 
 
-def _drafts(
-    family: Family, rng: random.Random, level: int | None, ood: bool, unseen: bool
-) -> Iterator[Draft]:
+def _drafts(family: Family, rng: random.Random, level: int | None, ood: bool, unseen: bool) -> Iterator[Draft]:
     """Drafts without end; a finite family's (one that has ``drafts``) once each, shuffled."""
     options: dict[str, Any] = {"unseen": True} if unseen else {}
     if hasattr(family, "drafts"):
@@ -117,9 +115,7 @@ def _turn(
         if problem.split == split:
             break
     else:
-        raise UserError(
-            f"{family.name}: expected problems of the split {split}; none came in {_PATIENCE} draws"
-        )
+        raise UserError(f"{family.name}: expected problems of the split {split}; none came in {_PATIENCE} draws")
     usable = [style for style in family.styles if styles is None or styles.get(style, 0.0) > 0]
     if not usable:
         raise UserError(

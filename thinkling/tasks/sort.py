@@ -39,9 +39,7 @@ class Sort(WorkedFamily):
     levels = (3, 4, 5, 6, 7)
     ood_levels = (8, 9, 10)
 
-    def draw(
-        self, rng: random.Random, level: int | None = None, ood: bool = False, unseen: bool = False
-    ) -> Draft:
+    def draw(self, rng: random.Random, level: int | None = None, ood: bool = False, unseen: bool = False) -> Draft:
         level = self.pick_level(rng, level, ood)
         numbers = rng.sample(range(100), level)
         down = rng.random() < 0.5
