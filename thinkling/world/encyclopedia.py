@@ -20,11 +20,17 @@ REMARKS: dict[str, tuple[Variants, ...]] = {
         variants(
             "{He} [gets|wakes] up early and [walks|goes out] in every kind of weather.",
             "{His} friends say that {he} [never gives up|is always ready to help|laughs a lot].",
-            "{He} likes [long walks|old maps|warm evenings] and does not like [to wait|loud streets|cold rooms].",
+            "{He} likes [long walks|old maps|warm evenings] but not [waiting|loud streets|cold rooms].",
         ),
         variants(
-            "[A picture of|A short film about] {him} hangs in the town hall.",
+            "[A picture|A drawing] of {him} hangs in the town hall.",
             "{He} answers every letter [by hand|within a week].",
+            "[Children|Neighbors] often [visit {him}|ask {him} for advice], and {he} has time for all of them.",
+        ),
+        variants(
+            "{He} keeps [a dog|two cats|some hens] and [grows|sells] [roses|apples|beans] behind the house.",
+            "[On Sundays|In winter] {he} [reads|sleeps] late and [drinks a lot of tea|writes in a small book].",
+            "{His} house is the one with the [green|blue|red] door.",
         ),
     ),
     "town": (
@@ -33,13 +39,19 @@ REMARKS: dict[str, tuple[Variants, ...]] = {
             "Those who come to {s} by train see the old tower first.",
         ),
         variants(
-            "There is a market [every Monday|every Friday|twice a week], and [the streets are full|it lasts until noon].",
+            "There is a market [every Monday|every Friday|twice a week], and it lasts until noon.",
             "[Most houses|The oldest houses] have [red roofs|small gardens|blue doors].",
             "In summer, [music is played|people dance] in the square.",
         ),
         variants(
             "The town hall has a clock that is [always late|two minutes fast].",
             "A small museum shows [tools|boats|clothes] from the past.",
+            "A [narrow|long|steep] street leads from the station to the [church|school|bridge].",
+        ),
+        variants(
+            "Its people are [friendly|proud|calm] and [like to sing|talk slowly|love their gardens].",
+            "The [inn|bakery|library] near the gate is open [all day|until late].",
+            "In the year of the great storm, [half the roofs|many trees] were lost.",
         ),
     ),
     "team": (
@@ -49,6 +61,10 @@ REMARKS: dict[str, tuple[Variants, ...]] = {
             "Last year they [won most|lost half] of their games.",
             "Their [coach|trainer] says that [hard work|good food|sleep] is half of the game.",
         ),
+        variants(
+            "After a game, everybody [eats|sings] together, whether they have won or lost.",
+            "[A small|An old] field near the [river|school|mill] is where they began.",
+        ),
     ),
     "book": (
         variants("{s} can be found in [every|almost every] library.", "[Children|Readers of all ages] like {s}."),
@@ -57,12 +73,17 @@ REMARKS: dict[str, tuple[Variants, ...]] = {
             "It has [many pictures|short chapters] and is easy to read.",
             "[Some|A few] say that it is too long, but most [finish it in a week|read it twice].",
         ),
+        variants(
+            "The [cover|first edition] was [blue|red|green], and today it is [hard to find|worth a lot].",
+            "It has been [read aloud|played] in [many schools|theaters], and there is even a song about it.",
+        ),
     ),
     "school": (
         variants("{s} is [small|large] and has a [garden|library|big hall].", "Lessons at {s} begin at eight."),
         variants(
             "Every pupil learns [to swim|to cook|a song] in the first year.",
             "In spring, the [older|younger] pupils put on a play.",
+            "At noon there is [soup|bread and cheese] for everybody, and then they play outside.",
         ),
     ),
     "country": (
@@ -70,6 +91,7 @@ REMARKS: dict[str, tuple[Variants, ...]] = {
         variants(
             "[Its people|The people there] are [friendly|proud of their songs].",
             "[Trains|Boats] go there every day.",
+            "Most of its towns are [small|old], and the roads between them are good.",
         ),
     ),
 }
@@ -110,13 +132,16 @@ def slots_of(fact: Fact) -> dict[str, str]:
 def about(rng: random.Random, facts: Sequence[Fact], mentions: list[int]) -> str:
     """One paragraph about the common subject of ``facts``, each stated once, with remarks between."""
     slots = slots_of(facts[0])
-    remarks = REMARKS[facts[0].subject.kind]
-    sentences = [fill(rng, remarks[0], slots)] if rng.random() < 0.35 else []
+    opening, *others = REMARKS[facts[0].subject.kind]
+    rng.shuffle(others)
+    sentences = [fill(rng, opening, slots)] if rng.random() < 0.35 else []
     for fact in facts:
         sentences.append(state(rng, fact, mentions))
-        if rng.random() < 0.55:
-            sentences.append(fill(rng, remarks[1 + int(rng.random() * (len(remarks) - 1))], slots))
-    return " ".join(dict.fromkeys(sentences))
+        if others and rng.random() < 0.75:
+            sentences.append(fill(rng, others.pop(), slots))
+    if others and rng.random() < 0.4:
+        sentences.append(fill(rng, others.pop(), slots))
+    return " ".join(sentences)
 
 
 def quiz(rng: random.Random, facts: Sequence[Fact], names: tuple[str, ...], mentions: list[int]) -> list[str]:
@@ -160,7 +185,7 @@ def article(rng: random.Random, told: Told, names: tuple[str, ...]) -> Page:
     if asked:
         draft.head(pick(rng, ASKING))
         lines = quiz(rng, asked, names, draft.mentions)
-        draft.lines(pick(rng, ("ul", "ol", "br", "table")), lines)
+        draft.lines(pick(rng, ("ol", "br", "table")), lines)
     first, last = order[0][0].subject.name, order[-1][0].subject.name
     title = fill(rng, TITLES, {"s": first, "t": last if last != first else "the rest"})
     return draft.done("encyclopedia", title)

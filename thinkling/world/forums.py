@@ -54,7 +54,7 @@ TOPICS: tuple[tuple[str, Variants, tuple[Variants, ...]], ...] = (
         ),
     ),
     (
-        "How to mend a {thing}",
+        "How to mend {a_thing}",
         variants(
             "The {thing} of my {kin} is broken. [Is it worth the work|Can it be mended], or should I buy a new one?",
             "I dropped my {thing} at the {place}, and now it is in {number} pieces. Any advice?",
@@ -79,7 +79,7 @@ TOPICS: tuple[tuple[str, Variants, tuple[Variants, ...]], ...] = (
         (
             variants(
                 "Go from the {place} to the {place2}. It takes {number} hours, and there is an inn on the way.",
-                "Along the river, of course. [Watch out for|You will surely meet] a {color} {animal}.",
+                "Along the river, of course. [Watch out for|You will surely meet] {a_color} {animal}.",
             ),
             variants(
                 "When it is {weather}, I would stay at home and [read|bake]. But the {place2} is nice, too.",
@@ -90,12 +90,12 @@ TOPICS: tuple[tuple[str, Variants, tuple[Variants, ...]], ...] = (
     (
         "Which {thing} should I buy",
         variants(
-            "I need a {thing} for my {kin}, who turns {number} soon. Which one would you [take|choose]?",
+            "I need {a_thing} for my {kin}, who turns {number} soon. Which one would you [take|choose]?",
             "There are so many kinds of {thing}. Is the {color} one [any good|better than the others]?",
         ),
         (
             variants(
-                "Take the [simple|cheap] one. A {thing} does not need to be {color}.",
+                "Take the [simple|cheap] one. {A_thing} does not need to be {color}.",
                 "Mine is from the market near the {place2} and has lasted for {number} years.",
             ),
             variants(

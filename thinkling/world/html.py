@@ -137,7 +137,7 @@ def _blog(rng: random.Random, page: Page, site: Site, main: str) -> str:
         f'<body class="blog"><header><a href="/" class="logo">{escape(site.name)}</a>{_menu(rng, "nav")}</header>'
         f'{_ad(rng)}<article class="post"><h1 class="entry-title">{escape(page.title)}</h1>\n'
         f'<div class="entry-content">{main}</div></article>'
-        f'<div class="share-buttons"><a href="#">Share</a> <a href="#">Tweet</a> <a href="#">Pin it</a></div>'
+        f'<nav class="share"><a href="#">Share</a> <a href="#">Tweet</a> <a href="#">Pin it</a></nav>'
         f'<aside id="sidebar">{_side(rng)}{_ad(rng)}</aside>{_cookies(rng)}<footer>{_footer(rng, site)}</footer></body>'
     )
 

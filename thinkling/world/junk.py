@@ -37,7 +37,7 @@ def spam(rng: random.Random) -> Page:
     draft = Draft()
     for _ in range(2 + int(rng.random() * 3)):
         pitches = [fill(rng, PITCH, {"goods": goods, "brag": brag}) for _ in range(6 + int(rng.random() * 10))]
-        draft.lines("ul", pitches)
+        draft.lines("ol", pitches)
         draft.para(" ".join(f"{brag} {goods} to buy," for _ in range(10 + int(rng.random() * 20))))
     return draft.done("spam", "Welcome to our shop and its offers", drop="quality")
 

@@ -40,7 +40,7 @@ SENTENCES: dict[str, tuple[Variants, ...]] = {
         variants("{A} et {B} veulent aller à la mer cet été pour [nager|se reposer] pendant une semaine."),
         variants("Après le repas, on boit [du café|du thé] et on parle [de la vie|du travail|de tout]."),
         variants("La rue est [étroite|longue|mouillée], alors il faut rouler lentement."),
-        variants("Personne ne savait pourquoi [la porte|l'école|le pont] était fermée ce jour-là."),
+        variants("Personne ne savait pourquoi [la porte|l'école|la gare] était fermée ce jour-là."),
     ),
     "es": (
         variants("{A} vive desde hace [dos|tres|diez] años en una casa pequeña cerca del [río|lago|bosque]."),

@@ -50,7 +50,7 @@ JOINED = variants(
 OCCURS = variants(
     "How [often|many times] does {z} [occur|appear] in {w}? Spell it, {d}, and [count|look]: {times}.",
     "In {w}, which is spelled {d}, the letter {z} [can be found|appears|is used] {times}.",
-    "[Count|Look for] the letter {z} in {w}: [we go|go] through {d} and find it {times}.",
+    "[Count|Look for] the letter {z} in {w}: go through {d} and find it {times}.",
     "The letter {z} stands {times} in {w}, as {d} shows.",
     "{w} is {d}. [How often|Where] do you see {z}? {Times} in all.",
     "Take {d}, that is, {w}. It has {z} {times}.",
@@ -127,7 +127,12 @@ STEPS = variants(
 def spelling(word: str, form: str) -> str:
     """How one word is spelled, in one of the forms of ``SPELLED``."""
     slots = {"w": word, "d": "-".join(word), "z": word[-1], "a": word[0].lower(), "n": spell(len(word))}
-    return form.format_map(slots)
+    return _opened(form.format_map(slots))
+
+
+def _opened(sentence: str) -> str:
+    """The sentence with "The word" before it where it begins with a small letter."""
+    return f"The word {sentence}" if sentence[0].islower() and sentence[1] != "-" else sentence
 
 
 def letters(rng: random.Random, names: Sequence[str]) -> str:
@@ -143,7 +148,9 @@ def count(rng: random.Random, names: Sequence[str]) -> str:
     letter = pick(rng, tuple(word.lower()))
     many = word.lower().count(letter)
     times = ("once", "twice")[many - 1] if many < 3 else f"{spell(many)} times"
-    return fill(rng, OCCURS, {"w": word, "d": "-".join(word), "z": letter, "times": times, "Times": cap(times)})
+    return _opened(
+        fill(rng, OCCURS, {"w": word, "d": "-".join(word), "z": letter, "times": times, "Times": cap(times)})
+    )
 
 
 def coin(rng: random.Random, names: Sequence[str]) -> str:

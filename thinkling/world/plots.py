@@ -27,7 +27,7 @@ OPENINGS: tuple[Variants, ...] = (
         "{A} did not mind.",
         "{He} carried {a_thing} [under one arm|in a bag|in both hands] and some {food} for the way.",
         "{His} {kin} had [asked|told] {him} to bring home some {food}.",
-        "A {color} {animal} [sat|slept|waited] by the road and [watched|followed] {him}.",
+        "{A_color} {animal} [sat|slept|waited] by the road and [watched|followed] {him}.",
     ),
 )
 
@@ -64,7 +64,7 @@ PLOTS: tuple[Plot, ...] = (
             "First they went to the {place2}, then [back again|along the river|up the hill].",
         ),
         (
-            "At last {B} [heard|noticed] a {animal}, and there, beside it, lay the {thing}.",
+            "At last {B} [heard|noticed] {an_animal}, and there, beside it, lay the {thing}.",
             "In the end the {thing} was [in {his} own bag|under {his} own hat|where {he} had left it] all the time.",
             "It was {his} {kin} who [had found|was using] the {thing} [in the kitchen|near the {place2}].",
         ),
@@ -141,15 +141,15 @@ PLOTS: tuple[Plot, ...] = (
     _plot(
         "[The Letter|A Letter from {B}|News for {A}]",
         (
-            "A letter [came|arrived] for {A}, with a {color} stamp on it.",
-            "[The man from the post|A boy on a {color} bicycle] brought {A} a letter from {B}.",
+            "A letter [came|arrived] for {A}, with {a_color} stamp on it.",
+            "[The man from the post|A boy on {a_color} bicycle] brought {A} a letter from {B}.",
         ),
         (
             '"Dear {A}," it said, "I [have moved|am staying] near the {place2} and [think of you often|have a surprise for you]."',
             "{B} [wrote|told {him}] about the {place2}, the {animal} and the {weather} days there.",
         ),
         (
-            "{A} read it [twice|{number} times] and [put it|kept it] in a {color} box.",
+            "{A} read it [twice|{number} times] and [put it|kept it] in {a_color} box.",
             "{A} read every word aloud to {his} {kin}, who [liked|asked about] the part with the {animal}.",
         ),
         (
@@ -312,7 +312,7 @@ PLOTS: tuple[Plot, ...] = (
         ),
         (
             "{A} [wanted to give up|asked {his} {kin} what was wrong]. [It takes time|Wait a little longer], was the answer.",
-            "A {animal} [dug up|ate] one of the seeds, and {A} built a fence [of sticks|with {B}].",
+            "{An_animal} [dug up|ate] one of the seeds, and {A} built a fence [of sticks|with {B}].",
         ),
         (
             "Then, one {weather} {time}, [a first green leaf|something tiny and green] was there.",

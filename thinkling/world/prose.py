@@ -5,11 +5,12 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
+from thinkling.world.facts import with_article
 from thinkling.world.grammar import Variants, cap, fill, pick, variants
 from thinkling.world.numerals import spell
 from thinkling.world.page import Draft, Page
 from thinkling.world.plots import ENDINGS, OPENINGS, PLOTS
-from thinkling.world.scenes import scene
+from thinkling.world.scenes import ANIMALS, scene
 
 # Sentences about nobody's fact: what a day is like. Used to link and to fill.
 DAILY: tuple[Variants, ...] = (
@@ -17,7 +18,7 @@ DAILY: tuple[Variants, ...] = (
         "{A} [gets up|wakes] [early|late|before sunrise] and [opens the window|feeds the {animal}|makes some tea].",
         "[In the morning|Before noon|After breakfast] {A} [walks to the {place}|meets {B}|reads for a while].",
         "{A} and {B} [live|work|like to meet] near the {place}, [next to|behind|not far from] the {place2}.",
-        "{A} has [had|owned] {a_color} {thing} for {number} years[.|, and a {animal} as well.]",
+        "{A} has [had|owned] {a_color} {thing} for {number} years[.|, and {an_animal} as well.]",
         "{B} is [a friend|a neighbor|a cousin] of {A}, who [lives|works] near the {place}.",
         "This {time} {A} is at the {place} with {his} {kin}.",
     ),
@@ -67,7 +68,7 @@ KNOWLEDGE: tuple[Variants, ...] = (
     ),
     variants(
         "Bees [make honey|fly from flower to flower] and live in a hive.",
-        "A {animal} needs [food, water and a dry place to sleep|somebody who takes care of it].",
+        "{An_animal} needs [food, water and a dry place to sleep|somebody who takes care of it].",
     ),
     variants(
         "In winter the days are short, and in summer they are long.",
@@ -120,7 +121,7 @@ def paragraph(rng: random.Random, names: Sequence[str], sentences: int) -> str:
 
 def knowledge(rng: random.Random, sentences: int) -> str:
     """A few sentences of common knowledge."""
-    slots = {"animal": pick(rng, ("dog", "horse", "cat", "goat", "cow", "hen"))}
+    slots = {"An_animal": with_article(pick(rng, ANIMALS)).capitalize()}
     return " ".join(fill(rng, group, slots) for group in rng.sample(KNOWLEDGE, sentences))
 
 

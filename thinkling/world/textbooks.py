@@ -131,7 +131,7 @@ class Textbooks:
 
     def _exercises(self, rng: random.Random, draft: Draft, items: list[Solved]) -> None:
         """The exercises, then their answers at the back."""
-        tag = pick(rng, ("ul", "br", "table"))
+        tag = pick(rng, ("ol", "br", "table"))
         form = pick(rng, BACK)
         asked = [f"Exercise {k}: {item.problem.prompt}" for k, item in enumerate(items, 1)]
         answers = [
@@ -160,7 +160,7 @@ class Textbooks:
             words = rng.sample(pool, 4 + int(rng.random() * 4))
             lines = [spelling(word, forms.pop()) for word in words]
             if rng.random() < 0.3:
-                draft.lines(pick(rng, ("ul", "br", "table")), lines)
+                draft.lines(pick(rng, ("ol", "br", "table")), lines)
             else:
                 draft.para(" ".join(lines))
             if rng.random() < 0.7:
