@@ -19,9 +19,7 @@ EXCERPT = 500  # characters of a reject's text that are kept
 _BATCH = 512
 
 _DOCUMENT_SCHEMA = pa.schema([(name, pa.string()) for name in ("id", "url", "text", "lang", "meta")])
-_REJECT_SCHEMA = pa.schema(
-    [(name, pa.string()) for name in ("id", "url", "stage", "reason", "detail", "text")]
-)
+_REJECT_SCHEMA = pa.schema([(name, pa.string()) for name in ("id", "url", "stage", "reason", "detail", "text")])
 
 
 @dataclass(frozen=True, slots=True)

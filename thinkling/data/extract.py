@@ -14,8 +14,7 @@ from thinkling.data.http import Page
 # Parts that HTML5 itself names as not the main text.
 _SKIPPED = ["nav", "footer", "aside", "form", "dialog", "script", "style", "template"]
 _META_CHARSET = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?\s*([a-zA-Z0-9_:.-]+)", re.IGNORECASE)
-_BLANK_LINES = re.compile(r"\n\s*\n\s*")
-_SPACES = re.compile(r"[^\S\n]+")
+_BLANK_LINES = re.compile(r"\n{3,}")
 _CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufffe\uffff]")
 
 
@@ -48,9 +47,8 @@ def extract(page: Page) -> Extracted | None:
 def tidy(text: str) -> str:
     """Unix line ends, no control characters, single spaces, at most one blank line between paragraphs."""
     text = _CONTROLS.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
-    text = _SPACES.sub(" ", text)
-    lines = [line.strip() for line in text.split("\n")]
-    return _BLANK_LINES.sub("\n\n", "\n".join(lines)).strip()
+    lines = [" ".join(line.split()) for line in text.split("\n")]
+    return _BLANK_LINES.sub("\n\n", "\n".join(lines)).strip("\n")
 
 
 def decode(body: bytes, claimed: str) -> tuple[str, str]:

@@ -9,40 +9,38 @@ Numbers are not normalised away: textbook problems that differ in their numbers 
 from __future__ import annotations
 
 import hashlib
-import re
+import string
+import struct
 
 from rensa import RMinHash
 
 BANDS, ROWS = 14, 8
 SHINGLE_WORDS = 5
-_WORD = re.compile(r"\w+")
+_NO_PUNCTUATION = str.maketrans(dict.fromkeys(string.punctuation + "“”‘’«»–—…•·", " "))
 
 Signature = tuple[int, ...]
 
 
-def shingles(text: str) -> set[str]:
+def shingles(text: str) -> list[str]:
     """The text's word 5-grams, lower case, punctuation aside; a shorter text is one shingle."""
-    words = _WORD.findall(text.lower())
-    last = max(1, len(words) - SHINGLE_WORDS + 1)
-    return {" ".join(words[i : i + SHINGLE_WORDS]) for i in range(last)}
+    words = text.lower().translate(_NO_PUNCTUATION).split()
+    if len(words) <= SHINGLE_WORDS:
+        return [" ".join(words)]
+    return list(map(" ".join, zip(*(words[i:] for i in range(SHINGLE_WORDS)), strict=False)))
 
 
 def bands(text: str, seed: int) -> Signature:
     """One 64-bit number per band; two texts are near duplicates where any of them is equal."""
     sketch = RMinHash(num_perm=BANDS * ROWS, seed=seed)
-    sketch.update(sorted(shingles(text)))
-    slots = sketch.digest()
-    return tuple(
-        int.from_bytes(
-            hashlib.blake2b(
-                b"".join(slot.to_bytes(4, "little") for slot in slots[band * ROWS : (band + 1) * ROWS]),
-                digest_size=8,
-                salt=band.to_bytes(2, "little"),
-            ).digest(),
-            "little",
-        )
-        for band in range(BANDS)
-    )
+    sketch.update(shingles(text))
+    slots = struct.pack(f"<{BANDS * ROWS}I", *sketch.digest())
+    size = len(slots) // BANDS
+    return tuple(_fold(slots[band * size : (band + 1) * size], band) for band in range(BANDS))
+
+
+def _fold(slots: bytes, band: int) -> int:
+    digest = hashlib.blake2b(slots, digest_size=8, salt=band.to_bytes(2, "little")).digest()
+    return int.from_bytes(digest, "little")
 
 
 class NearDuplicates:

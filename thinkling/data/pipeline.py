@@ -108,7 +108,7 @@ class Pipeline:
         cleaned, reason = quality_c4.clean(text)
         if reason:
             raise _Stop("c4", reason, text)
-        if reason := quality_fineweb.check(Words(cleaned)):
+        if reason := quality_fineweb.check(cleaned):
             raise _Stop("fineweb", reason, cleaned)
         return replace(document, text=cleaned, lang=self._rules.language)
 

@@ -28,29 +28,39 @@ _ABBREVIATION = re.compile(r"(?:^|[\s(])(?:Mr|Mrs|Ms|Dr|Prof|St|Jr|Sr|vs|etc|e\.
 
 def clean(text: str) -> tuple[str, str | None]:
     """The text without the lines that fail, and which rule rejects the whole page, or None."""
+    whole = text.lower()  # most pages hold none of these, and then no line need be searched for them
+    unwanted = [phrase for phrase in ("javascript", *POLICY_PHRASES) if phrase in whole]
+    suspect = "lorem ipsum" in whole or "{" in text
     kept: list[str] = []
     sentences = 0
     for raw in text.split("\n"):
         line = raw.strip()
-        words = line.split()
-        if len(words) < MIN_WORDS_PER_LINE or max(map(len, words)) > MAX_WORD_LENGTH:
+        words = line.split(None, MIN_WORDS_PER_LINE)
+        if len(words) < MIN_WORDS_PER_LINE:
+            continue
+        if len(line) > MAX_WORD_LENGTH and max(map(len, line.split())) > MAX_WORD_LENGTH:
             continue
         if "[" in line:
             line = _CITATION.sub("", line)
-        lower = line.lower()
-        if "lorem ipsum" in lower:
+        if suspect and "lorem ipsum" in line.lower():
             return text, "lorem ipsum"
-        if "javascript" in lower:
+        dropped = bool(unwanted) and _first(unwanted, line.lower())
+        if dropped == "javascript":
             continue
-        if "{" in line:
+        if suspect and "{" in line:
             return text, "curly bracket"
-        if any(phrase in lower for phrase in POLICY_PHRASES):
+        if dropped:
             continue
-        sentences += count_sentences(line)
+        if sentences < MIN_SENTENCES:
+            sentences += count_sentences(line)
         kept.append(line)
     if sentences < MIN_SENTENCES:
         return text, "too few sentences"
     return "\n".join(kept).strip(), None
+
+
+def _first(phrases: list[str], line: str) -> str | None:
+    return next((phrase for phrase in phrases if phrase in line), None)
 
 
 def count_sentences(line: str) -> int:

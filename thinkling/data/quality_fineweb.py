@@ -12,9 +12,9 @@ MAX_LINE_BREAKS_PER_WORD = 0.3
 _STOPS = (".", "'", '"', "!", "?", "”", "’")
 
 
-def check(view: Words) -> str | None:
+def check(text: str) -> str | None:
     """Which rule the text breaks, or None."""
-    lines = [line for line in view.lines if line.strip()]
+    lines = [line for line in text.split("\n") if line.strip()]
     if not lines:
         return "no lines"
     if sum(line.endswith(_STOPS) for line in lines) / len(lines) <= MIN_PUNCTUATED_LINES:
@@ -23,6 +23,10 @@ def check(view: Words) -> str | None:
         return "too many short lines"
     if duplicates(lines)[1] / sum(map(len, lines)) >= MAX_DUPLICATE_LINE_CHARACTERS:
         return "characters in duplicate lines"
-    if view.text.count("\n") / len(view.tokens) > MAX_LINE_BREAKS_PER_WORD:
+    # Tokens are at least as many as white space separates: count them only where that does not decide.
+    breaks = text.count("\n")
+    if breaks > MAX_LINE_BREAKS_PER_WORD * len(text.split()) and (
+        breaks > MAX_LINE_BREAKS_PER_WORD * len(Words(text).tokens)
+    ):
         return "a list rather than text"
     return None

@@ -8,10 +8,12 @@ duplicate n-grams, and all rules divide by the length of the whole text.
 from __future__ import annotations
 
 import re
-from collections import Counter
-from itertools import islice
+from collections.abc import Iterator
 
-from thinkling.data.words import Words
+import numpy as np
+from numpy.typing import NDArray
+
+from thinkling.data.words import Words, extend
 
 MAX_DUPLICATE_LINES = 0.30
 MAX_DUPLICATE_PARAGRAPHS = 0.30
@@ -25,12 +27,12 @@ MIN_MEAN_LENGTH, MAX_MEAN_LENGTH = 3, 10
 MAX_SYMBOLS_PER_WORD = 0.1
 MAX_BULLET_LINES = 0.9
 MAX_ELLIPSIS_LINES = 0.3
-MIN_ALPHABETIC_WORDS = 0.8
+MIN_LETTER_WORDS = 0.8
 MIN_STOP_WORDS = 2
 STOP_WORDS = frozenset({"the", "be", "to", "of", "and", "that", "have", "with"})
 
 _PARAGRAPH = re.compile(r"\n{2,}")
-_ALPHABETIC = re.compile(r"[^\W\d_]")
+_LETTER = re.compile(r"[^\W\d_]")
 
 
 def duplicates(pieces: list[str]) -> tuple[int, int]:
@@ -54,64 +56,89 @@ def check_repetition(view: Words) -> str | None:
         return "duplicate paragraphs"
     if characters / size > MAX_DUPLICATE_PARAGRAPH_CHARACTERS:
         return "characters in duplicate paragraphs"
-    lines = re.split(r"\n+", text.strip())
-    count, characters = duplicates(lines)
-    if count / len(lines) > MAX_DUPLICATE_LINES:
+    count, characters = duplicates(view.lines)
+    if count / len(view.lines) > MAX_DUPLICATE_LINES:
         return "duplicate lines"
     if characters / size > MAX_DUPLICATE_LINE_CHARACTERS:
         return "characters in duplicate lines"
     for n, most in MAX_TOP_NGRAM.items():
-        if top_ngram_characters(view.tokens, n) / size > most:
+        if top_ngram_characters(view, n, beyond=most * size) / size > most:
             return f"most frequent {n}-gram"
-    for n, most in MAX_DUPLICATE_NGRAMS.items():
-        repeated = repeated_ngram_characters(view.tokens, n)
-        if repeated == 0:
-            break  # without a repeated n-gram there is no longer one either
-        if repeated / size > most:
+    for n, characters in repeated_ngrams(view):
+        if characters / size > MAX_DUPLICATE_NGRAMS[n]:
             return f"repeated {n}-grams"
     return None
 
 
-def _ngrams(tokens: list[str], n: int) -> zip[tuple[str, ...]]:
-    return zip(*(islice(tokens, i, None) for i in range(n)), strict=False)
+def top_ngram_characters(view: Words, n: int, beyond: float = 0.0) -> int:
+    """Characters, single spaces included, in all occurrences of the most frequent n-gram (the first such).
 
-
-def top_ngram_characters(tokens: list[str], n: int) -> int:
-    """Characters, single spaces included, in all occurrences of the most frequent n-gram."""
-    counts = Counter(_ngrams(tokens, n))
-    if not counts:
+    Where that is certainly not more than ``beyond``, an upper bound of it, which is quicker.
+    """
+    hashes = view.ngrams(n)
+    if not len(hashes):
         return 0
-    top, count = counts.most_common(1)[0]
-    return len(" ".join(top)) * count
+    ordered = np.sort(hashes)
+    starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
+    counts = np.diff(starts, append=len(ordered))
+    most = int(counts.max())
+    bound = (view.longest * n + n - 1) * most
+    if bound <= beyond:
+        return bound
+    top = ordered[starts[counts == most]]
+    first = int(_occurrences(hashes, top)[0])
+    return (view.characters(first, n) + n - 1) * most
 
 
-def repeated_ngram_characters(tokens: list[str], n: int) -> int:
-    """Characters in n-grams that occurred before; a repeated one is stepped over whole."""
-    ngrams = list(_ngrams(tokens, n))
-    seen: set[tuple[str, ...]] = set(ngrams)
-    if len(seen) == len(ngrams):
-        return 0
-    seen.clear()
-    characters = at = 0
-    while at < len(ngrams):
-        ngram = ngrams[at]
+def repeated_ngrams(view: Words) -> Iterator[tuple[int, int]]:
+    """``(n, characters in n-grams that occurred before)`` for each n of the rule, until there are none.
+
+    A repeated n-gram is stepped over whole. Where one repeats, so does the shorter one that it begins
+    with: so each n looks only at the places that the last one left.
+    """
+    first = min(MAX_DUPLICATE_NGRAMS)
+    hashes = view.ngrams(first)
+    places = np.arange(len(hashes))
+    for n in range(first, max(MAX_DUPLICATE_NGRAMS) + 1):
+        ordered = np.sort(hashes)
+        repeated = ordered[1:][ordered[1:] == ordered[:-1]]
+        if not len(repeated):
+            return
+        keep = _occurrences(hashes, repeated)
+        places, hashes = places[keep], hashes[keep]
+        yield n, _stepped_characters(view, n, places.tolist(), hashes.tolist())
+        inside = places + n < len(view.tokens)
+        places = places[inside]
+        hashes = extend(hashes[inside], view.codes[places + n])
+
+
+def _stepped_characters(view: Words, n: int, places: list[int], ngrams: list[int]) -> int:
+    seen: set[int] = set()
+    characters = free = 0
+    for place, ngram in zip(places, ngrams, strict=True):
+        if place < free:
+            continue
         if ngram in seen:
-            characters += sum(map(len, ngram))
-            at += n
-        else:
-            seen.add(ngram)
-            at += 1
+            characters += view.characters(place, n)
+            free = place + n
+        seen.add(ngram)
     return characters
+
+
+def _occurrences(hashes: NDArray[np.uint64], ordered: NDArray[np.uint64]) -> NDArray[np.intp]:
+    """Places in ``hashes`` whose value is one of ``ordered`` (not empty)."""
+    nearest = np.minimum(np.searchsorted(ordered, hashes), len(ordered) - 1)
+    return np.flatnonzero(ordered[nearest] == hashes)
 
 
 def check_quality(view: Words) -> str | None:
     """Which quality rule the text breaks, or None."""
-    count = len(view.words)
+    count = sum(view.words.values())
     if count < MIN_WORDS:
         return "too few words"
     if count > MAX_WORDS:
         return "too many words"
-    mean = sum(map(len, view.words)) / count
+    mean = sum(len(word) * times for word, times in view.words.items()) / count
     if mean < MIN_MEAN_LENGTH:
         return "words too short"
     if mean > MAX_MEAN_LENGTH:
@@ -120,14 +147,14 @@ def check_quality(view: Words) -> str | None:
         return "too many hashes"
     if (view.text.count("...") + view.text.count("…")) / count > MAX_SYMBOLS_PER_WORD:
         return "too many ellipses"
-    lines = [line for line in view.lines if line]
-    bullets = sum(line.lstrip().startswith(("•", "-")) for line in lines)
-    if bullets / len(lines) > MAX_BULLET_LINES:
+    lines = len(view.lines)
+    if sum(line.lstrip().startswith(("•", "-")) for line in view.lines) / lines > MAX_BULLET_LINES:
         return "nearly all lines are bullets"
-    if sum(line.rstrip().endswith(("...", "…")) for line in lines) / len(lines) > MAX_ELLIPSIS_LINES:
+    if sum(line.rstrip().endswith(("...", "…")) for line in view.lines) / lines > MAX_ELLIPSIS_LINES:
         return "lines end in an ellipsis"
-    if sum(1 for word in view.words if _ALPHABETIC.search(word)) / count < MIN_ALPHABETIC_WORDS:
+    alphabetic = sum(times for word, times in view.words.items() if word.isalpha() or _LETTER.search(word))
+    if alphabetic / count < MIN_LETTER_WORDS:
         return "too few alphabetic words"
-    if sum(word in STOP_WORDS for word in view.words) < MIN_STOP_WORDS:
+    if sum(view.words.get(word, 0) for word in STOP_WORDS) < MIN_STOP_WORDS:
         return "too few stop words"
     return None

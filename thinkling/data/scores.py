@@ -1,7 +1,6 @@
 """How well each step did, where the crawl comes with its truth: precision and recall per step.
 
-A page's truth is the step that should take it (or none); its fate is the step that did. Gopher's, C4's
-and FineWeb's rules count as one step, ``quality``.
+A page's truth is the step that should take it (or none); its fate is the step that did.
 """
 
 from __future__ import annotations
@@ -17,7 +16,14 @@ from thinkling.data.documents import read_documents, read_rejects
 TRUTH = "truth.parquet"
 KEPT = "kept"
 SCORED = ("url", "extract", "language", "quality", "exact_dedup", "near_dedup")
-_QUALITY = frozenset({"gopher_repetition", "gopher_quality", "c4", "fineweb"})
+# Several of the pipeline's steps are one of the truth's: what is no page has no main text to extract.
+_SCORED_AS = {
+    "read": "extract",
+    "gopher_repetition": "quality",
+    "gopher_quality": "quality",
+    "c4": "quality",
+    "fineweb": "quality",
+}
 _SHINGLE = 4
 
 
@@ -43,8 +49,7 @@ def score(truth_path: Path, folder: Path) -> dict[str, Any]:
     for reject in read_rejects(folder):
         row = truth.get(reject.url)
         if row is not None:
-            stage = "quality" if reject.stage in _QUALITY else reject.stage
-            fates[row["drop"] or KEPT, stage] += 1
+            fates[row["drop"] or KEPT, _SCORED_AS.get(reject.stage, reject.stage)] += 1
     steps = {step: _step_scores(fates, step) for step in SCORED}
     confusion: dict[str, dict[str, int]] = defaultdict(dict)
     for (should, did), count in sorted(fates.items()):

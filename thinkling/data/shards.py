@@ -100,9 +100,7 @@ class _Streams:
         self._val.close()
 
 
-def _gather(
-    source: Path, ends: list[int], order: NDArray[np.integer[Any]], target: Path, dtype: np.dtype[Any]
-) -> None:
+def _gather(source: Path, ends: list[int], order: NDArray[np.integer[Any]], target: Path, dtype: np.dtype[Any]) -> None:
     """Write the documents of ``source`` to ``target`` (.npy) in the given order, never all in memory."""
     total = ends[-1] if ends else 0
     if not total:

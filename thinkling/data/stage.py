@@ -32,17 +32,13 @@ class Recipe(StageRecipe):
     inputs: tuple[str, ...] = Field(
         default=(), description="WARC or ARC files, or folders of them, besides the parent `crawl`"
     )
-    text: tuple[str, ...] = Field(
-        default=(), description="plain text or JSONL files (also .gz), or folders of them"
-    )
+    text: tuple[str, ...] = Field(default=(), description="plain text or JSONL files (also .gz), or folders of them")
     text_field: str = Field(default="text", description="JSONL: the key that holds a document's text")
     url_field: str = Field(default="url", description="JSONL: the key that holds its address, if any")
     text_piece_characters: int = Field(
         default=8000, ge=100, description="plain text: split at blank lines into pieces of about this size"
     )
-    filter_text: bool = Field(
-        default=False, description="apply the language and quality rules to text inputs too"
-    )
+    filter_text: bool = Field(default=False, description="apply the language and quality rules to text inputs too")
     workers: int = Field(default=2, ge=0, le=256, description="processes; 0: this one. Changes no result")
     language: str = Field(default="en", description="the language to keep, as fastText's lid.176 names it")
     min_language_score: float = Field(default=FINEWEB_MIN_SCORE, ge=0.0, le=1.0)
