@@ -89,10 +89,7 @@ def test_the_parts_sum_to_the_change_and_swap_sign_with_the_models(
 def test_intervals_hold_the_point_and_shrink_with_more_problems() -> None:
     def model(count: int, share: float, mean: int, seed: int) -> list[Answer]:
         rng = random.Random(seed)
-        plan = [
-            ("steps", mean + rng.randint(-9, 9)) if rng.random() < share else ("none", 5)
-            for _ in range(count)
-        ]
+        plan = [("steps", mean + rng.randint(-9, 9)) if rng.random() < share else ("none", 5) for _ in range(count)]
         return answers(plan)
 
     widths = []

@@ -73,9 +73,7 @@ def context(tmp_path: Path, backend: Any, name: str = "sft_eval") -> StageContex
     )
 
 
-def evaluate(
-    tmp_path: Path, thinking: float, name: str = "made", **options: Any
-) -> tuple[dict[str, Any], list[Row]]:
+def evaluate(tmp_path: Path, thinking: float, name: str = "made", **options: Any) -> tuple[dict[str, Any], list[Row]]:
     recipe = Recipe(**{**SMALL, **options})
     ctx = context(tmp_path, Solver(thinking, recipe), name)
     run(ctx, recipe)
@@ -181,9 +179,7 @@ def test_worked_examples_come_from_train_and_end_with_the_question() -> None:
 
 
 def test_a_failed_answer_is_data_and_a_dead_backend_is_an_error(tmp_path: Path) -> None:
-    recipe = Recipe(
-        **{**SMALL, "think_families": (), "ood_problems": 0, "unseen_problems": 0, "sampled_problems": 0}
-    )
+    recipe = Recipe(**{**SMALL, "think_families": (), "ood_problems": 0, "unseen_problems": 0, "sampled_problems": 0})
     solver = Solver(1.0, recipe)
     solve = solver.solve
     answered = iter(range(10**6))

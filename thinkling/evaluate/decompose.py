@@ -121,10 +121,7 @@ def decompose(
     stacked = [np.array([_row(side, key) for f in families for key in keys[f]]) for side in sides]
     generator = np.random.default_rng(derive(seed, "decompose", quantity))
     draw = np.concatenate(
-        [
-            generator.multinomial(len(keys[f]), np.full(len(keys[f]), 1 / len(keys[f])), draws)
-            for f in families
-        ],
+        [generator.multinomial(len(keys[f]), np.full(len(keys[f]), 1 / len(keys[f])), draws) for f in families],
         axis=1,
     )
     ones = np.ones((1, draw.shape[1]), dtype=draw.dtype)

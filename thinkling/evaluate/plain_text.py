@@ -34,9 +34,7 @@ def worked_examples(family: Family, count: int, seed: int) -> str:
         message = family.solve(problem, style, stream(seed, "shot", problem.key))
         work = _one_paragraph(message.thinking or "")
         solution = f"Solution: {work}\n" if work else ""
-        shots.append(
-            f"Question: {_one_paragraph(problem.prompt)}\n{solution}Answer: {message.text.strip()}\n\n"
-        )
+        shots.append(f"Question: {_one_paragraph(problem.prompt)}\n{solution}Answer: {message.text.strip()}\n\n")
     return "".join(shots)
 
 

@@ -108,9 +108,7 @@ def bar_chart(
         [
             group,
             *(
-                interval(bar.values[group], percent) + f" n={bar.values[group].n}"
-                if group in bar.values
-                else "–"
+                interval(bar.values[group], percent) + f" n={bar.values[group].n}" if group in bar.values else "–"
                 for bar in shown
             ),
         ]
@@ -149,15 +147,11 @@ def data_table(header: Sequence[str], rows: Sequence[Sequence[str]], caption: st
     """A table; its first column heads the rows, numbers align right. Cells are escaped."""
     head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in header)
     body = "".join(
-        f'<tr><th scope="row">{escape(row[0])}</th>'
-        + "".join(f"<td>{escape(cell)}</td>" for cell in row[1:])
-        + "</tr>"
+        f'<tr><th scope="row">{escape(row[0])}</th>' + "".join(f"<td>{escape(cell)}</td>" for cell in row[1:]) + "</tr>"
         for row in rows
     )
     title = f"<caption>{escape(caption)}</caption>" if caption else ""
-    return (
-        f'<div class="scroll"><table>{title}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
-    )
+    return f'<div class="scroll"><table>{title}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
 def empty(title: str, why: str) -> str:
@@ -183,9 +177,7 @@ def thinned(line: Line, most: int = MOST_POINTS) -> Line:
     return Line(line.name, line.color, means(line.x), means(line.y), low, high, line.dashed)
 
 
-def _frame(
-    xs: Sequence[float], ys: Sequence[float], percent: bool, from_zero: bool, log_x: bool
-) -> tuple[Axis, Axis]:
+def _frame(xs: Sequence[float], ys: Sequence[float], percent: bool, from_zero: bool, log_x: bool) -> tuple[Axis, Axis]:
     left, right = min(xs), max(xs)
     if left == right:
         left, right = (left / 2, right * 2) if log_x else (left - 0.5, right + 0.5)
@@ -205,7 +197,7 @@ def _grid(x_axis: Axis, y_axis: Axis, x_label: str, y_label: str, percent: bool)
     parts = [_y_grid(y_axis, WIDTH, y_label, percent)]
     for tick in x_axis.ticks():
         x = x_axis.at(tick)
-        parts.append(f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{base}" y2="{base + 4}"/>')
+        parts.append(f'<line class="rule" x1="{x:.1f}" x2="{x:.1f}" y1="{base}" y2="{base + 4}"/>')
         parts.append(_text("tick", x, base + 18, number(tick)))
     middle = (LEFT + WIDTH - RIGHT) / 2
     parts.append(_text("label", middle, HEIGHT - 6, x_label))
@@ -216,7 +208,7 @@ def _y_grid(y_axis: Axis, width: int, y_label: str, percent: bool) -> str:
     parts = []
     for tick in y_axis.ticks():
         y = y_axis.at(tick)
-        parts.append(f'<line class="grid" x1="{LEFT}" x2="{width - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        parts.append(f'<line class="rule" x1="{LEFT}" x2="{width - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
         parts.append(_text("tick", LEFT - 7, y + 4, number(tick, percent), "end"))
     middle = (TOP + HEIGHT - BOTTOM) / 2
     turned = f'transform="translate(13 {middle:.0f}) rotate(-90)"'
@@ -230,9 +222,7 @@ def _curve(line: Line, x_axis: Axis, y_axis: Axis, percent: bool) -> str:
     parts = []
     if line.low is not None and line.high is not None:
         edge = [(x_axis.at(x), y_axis.at(y)) for x, y in zip(line.x, line.high, strict=True)]
-        edge += [
-            (x_axis.at(x), y_axis.at(y)) for x, y in zip(reversed(line.x), reversed(line.low), strict=True)
-        ]
+        edge += [(x_axis.at(x), y_axis.at(y)) for x, y in zip(reversed(line.x), reversed(line.low), strict=True)]
         parts.append(f'<path class="band" d="{_path(edge)}Z" style="fill:{color}"/>')
     dash = ' stroke-dasharray="5 4"' if line.dashed else ""
     parts.append(f'<path class="line" d="{_path(points)}" style="stroke:{color}"{dash}/>')
@@ -252,9 +242,7 @@ def _bar(x: float, width: float, bar: Bars, group: str, axis: Axis, percent: boo
     low, high = axis.at(estimate.low), axis.at(min(estimate.high, axis.high))
     middle = x + width / 2
     tip = f"{bar.name}, {group}: {interval(estimate, percent)} n={estimate.n}"
-    box = (
-        f'x="{x + 1:.1f}" y="{top:.1f}" width="{max(1.0, width - 2):.1f}" height="{max(0.0, base - top):.1f}"'
-    )
+    box = f'x="{x + 1:.1f}" y="{top:.1f}" width="{max(1.0, width - 2):.1f}" height="{max(0.0, base - top):.1f}"'
     error = f"M{middle:.1f} {low:.1f}V{high:.1f}M{middle - 3:.1f} {low:.1f}h6M{middle - 3:.1f} {high:.1f}h6"
     return (
         f'<g class="bar"><title>{escape(tip)}</title>'
@@ -277,9 +265,7 @@ def _ends(line: Line, percent: bool) -> list[str]:
 def _legend(entries: Sequence[tuple[str, str]]) -> str:
     if len(entries) < 2:
         return ""
-    items = "".join(
-        f'<li><i style="background:var(--{color})"></i>{escape(name)}</li>' for name, color in entries
-    )
+    items = "".join(f'<li><i style="background:var(--{color})"></i>{escape(name)}</li>' for name, color in entries)
     return f'<ul class="legend">{items}</ul>'
 
 

@@ -70,9 +70,7 @@ def run(ctx: StageContext, recipe: Recipe) -> dict[str, Any]:
 class Asker:
     """Puts variants to a backend; a finished one is kept in the scratch folder, and not asked again."""
 
-    def __init__(
-        self, ctx: StageContext, recipe: Recipe, families: Sequence[Family], backend: Backend
-    ) -> None:
+    def __init__(self, ctx: StageContext, recipe: Recipe, families: Sequence[Family], backend: Backend) -> None:
         self.ctx, self.recipe, self.backend = ctx, recipe, backend
         self.by_name = {item.name: item for item in families}
         if len(self.by_name) < len(families):
@@ -91,11 +89,7 @@ class Asker:
             progress.update(done, variant=variant.name)
 
         groups = self._episodes(variant, count)
-        rows = [
-            row_of(episode, variant.name, variant.ood, i)
-            for group in groups
-            for i, episode in enumerate(group)
-        ]
+        rows = [row_of(episode, variant.name, variant.ood, i) for group in groups for i, episode in enumerate(group)]
         _refuse_total_failure(variant, rows)
         write_rows(kept, rows)
         scored = [row.score for row in rows if row.score is not None]

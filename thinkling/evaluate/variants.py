@@ -58,9 +58,7 @@ def variants(recipe: Recipe, families: Sequence[Family]) -> Iterator[Variant]:
     if recipe.temperatures:
         held = tuple(p for f in swept(families) for p in _draw(recipe, f, "val", recipe.temperature_problems))
         for temperature in recipe.temperatures:
-            yield Variant(
-                temperature_name(temperature), held, _sampling(recipe, temperature, first), ask=first
-            )
+            yield Variant(temperature_name(temperature), held, _sampling(recipe, temperature, first), ask=first)
 
 
 def best_variant(recipe: Recipe, families: Sequence[Family], temperature: float) -> Variant:
@@ -94,9 +92,7 @@ def _goes_beyond(family: Family) -> bool:
     return bool(getattr(family, "ood_levels", not hasattr(family, "drafts")))
 
 
-def _draw(
-    recipe: Recipe, family: Family, split: str, n: int, ood: bool = False, unseen: bool = False
-) -> list[Problem]:
+def _draw(recipe: Recipe, family: Family, split: str, n: int, ood: bool = False, unseen: bool = False) -> list[Problem]:
     """Up to ``n`` problems: a finite family (facts, a file) may have fewer in the split."""
     seed = derive(recipe.seed, "evaluate")
     return problems(family, split, n, seed, ood=ood, unseen=unseen, at_most=True)

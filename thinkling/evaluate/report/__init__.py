@@ -1,0 +1,1 @@
+"""The report: one self-contained page over all that a run has measured."""

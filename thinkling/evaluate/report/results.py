@@ -1,0 +1,284 @@
+"""Sections on the models: the headline, the models side by side, what carries over, the facts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from html import escape
+from typing import Any
+
+from thinkling.core.progress import clock
+from thinkling.evaluate.axis import interval
+from thinkling.evaluate.plots import Bars, Line, bar_chart, data_table, line_chart
+from thinkling.evaluate.report.page import Section, absent, grid, heading, paragraph, section
+from thinkling.evaluate.report.sources import MODELS, Evaluation, Sources
+from thinkling.evaluate.statistics import Estimate, clear_of_zero
+from thinkling.evaluate.summary import CORE, by_mentions, estimate_of
+
+COMPARED = ("base", "sft", "rl")
+CORE_NAME = "core five"
+
+
+def shown(family: str) -> str:
+    return CORE_NAME if family == CORE else family
+
+
+def headline(sources: Sources, metrics: Mapping[str, Any], figure: str) -> Section:
+    """The claim in one sentence, the cards, and the R1 figure."""
+    cards = []
+    for label, variant, measure in (
+        ("Greedy accuracy", "greedy", "accuracy"),
+        ("Accuracy at temperature 1", "t1", "accuracy"),
+        ("Tokens per answer", "t1", "tokens_per_answer"),
+        ("Answers that think", "t1", "think_share"),
+    ):
+        cards.append(_card(sources, metrics, label, variant, measure))
+    seconds, peak = metrics["wall_seconds"], metrics["peak_rss_bytes"]
+    parts = len(sources.artifacts)
+    cards.append(
+        _plain_card(
+            "The whole run",
+            clock(seconds),
+            f"h:min:s over {parts} stages, controls included"
+            if seconds >= 3600
+            else f"minutes:seconds over {parts} stages, controls included",
+        )
+    )
+    cards.append(_plain_card("Peak memory", f"{peak / 1e9:.2f} GB", "resident, largest stage"))
+    body = f'<div class="cards">{"".join(card for card in cards if card)}</div>'
+    return section("headline", "In short", paragraph(_claim(sources, metrics), "lead"), body, figure)
+
+
+def _claim(sources: Sources, metrics: Mapping[str, Any]) -> str:
+    rl, sft = (sources.evaluations.get(role) for role in ("rl", "sft"))
+    if rl is None or sft is None:
+        return "RL and SFT were not both evaluated, so nothing is claimed about what reinforcement learning does."
+    made = metrics["difference"].get("rl-sft", {})
+    sentences = []
+    for measure, name in (("accuracy", "accuracy"), ("tokens_per_answer", "tokens per answer")):
+        fields = made.get(measure, {}).get("t1", {}).get(CORE)
+        if fields:
+            estimate = estimate_of(fields)
+            percent = measure == "accuracy"
+            sure = "the interval excludes 0" if clear_of_zero(estimate) else "the interval includes 0"
+            sentences.append(f"{name} {interval(estimate, percent, sign=True)} ({sure})")
+    if not sentences:
+        return "The core five families were not all asked, so there is no mean over them."
+    return (
+        "From SFT to RL, at temperature 1, on the same fresh problems of the core five families: "
+        + "; ".join(sentences)
+        + ". Brackets hold 95% intervals."
+    )
+
+
+def _card(sources: Sources, metrics: Mapping[str, Any], label: str, variant: str, measure: str) -> str:
+    """RL's core-five number large, the others small beneath."""
+    percent = measure != "tokens_per_answer"
+    known = {
+        role: found[CORE]
+        for role in COMPARED
+        if role in sources.evaluations and CORE in (found := sources.evaluations[role].estimates(variant, measure))
+    }
+    if not known:
+        return ""
+    lead = list(known)[-1]
+    estimate = known.pop(lead)
+    value = f"{estimate.value * 100:.1f}%" if percent else f"{estimate.value:.1f}"
+    low, high = ((b * 100 if percent else b) for b in (estimate.low, estimate.high))
+    beside = ", ".join(
+        f"{MODELS[role][0]} {e.value * 100:.1f}%" if percent else f"{MODELS[role][0]} {e.value:.1f}"
+        for role, e in reversed(known.items())
+    )
+    more = f"{MODELS[lead][0]} [{low:.1f}, {high:.1f}] n={estimate.n:,}" + (f"; {beside}" if beside else "")
+    return _plain_card(f"{label}, {CORE_NAME}", value, more)
+
+
+def _plain_card(what: str, value: str, more: str) -> str:
+    return (
+        f'<div class="card"><p class="what">{escape(what)}</p><p class="value">{escape(value)}</p>'
+        f'<p class="more">{escape(more)}</p></div>'
+    )
+
+
+def side_by_side(sources: Sources, metrics: Mapping[str, Any]) -> Section:
+    """Base, SFT and RL (and the controls) per family."""
+    title = "The models side by side"
+    if not sources.evaluations:
+        return section("models", title, absent("no evaluation of any model is among the report's parents"))
+    models = list(sources.evaluations.values())
+    figures = [
+        _bars("Greedy accuracy", models, sources, "greedy", "accuracy", percent=True),
+        _bars("Accuracy at temperature 1", models, sources, "t1", "accuracy", percent=True),
+    ]
+    name = next((found for model in models if (found := model.pass_name())), None)
+    if name:
+        k = name.removeprefix("pass")
+        note = f"At least one of {k} samples at temperature 1 is right."
+        figures.append(_bars(f"pass@{k}", models, sources, "t1", name, percent=True, note=note))
+    figures.append(_bars("Tokens per answer at temperature 1", models, sources, "t1", "tokens_per_answer"))
+    missing = [MODELS[role][0] for role in MODELS if role not in sources.evaluations]
+    return section(
+        "models",
+        title,
+        *figures,
+        _differences(metrics),
+        _temperature(sources),
+        absent("evaluation of " + ", ".join(missing)) if missing else "",
+        lead="; ".join(f"{model.name}: {MODELS[model.role][2]}" for model in models) + ". "
+        "Problems are of the test split, which no page, fine-tuning or RL problem comes from. Families weigh "
+        "the same in the core five's mean.",
+    )
+
+
+def _bars(
+    title: str, models: list[Evaluation], sources: Sources, variant: str, measure: str, *,
+    percent: bool = False, note: str = "",
+) -> str:  # fmt: skip
+    bars = [
+        Bars(model.name, model.color, {shown(f): e for f, e in model.estimates(variant, measure).items()})
+        for model in models
+    ]
+    order = [CORE_NAME, *sources.families()]
+    groups = [group for group in order if any(group in bar.values for bar in bars)]
+    label = "accuracy" if percent else "tokens"
+    return bar_chart(title, groups, bars, y_label=label, percent=percent, note=note)
+
+
+def _differences(metrics: Mapping[str, Any]) -> str:
+    """Paired differences on the core five, each claim beside the control that would expose it."""
+    names = {"accuracy": "accuracy", "tokens_per_answer": "tokens per answer", "think_share": "share that thinks"}
+    rows = []
+    for pair, made in metrics["difference"].items():
+        after, _, before = pair.partition("-")
+        title = f"{MODELS[after][0]} − {MODELS[before][0]}"
+        for measure, label in names.items():
+            for variant, how in (("greedy", "greedy"), ("t1", "temperature 1")):
+                fields = made.get(measure, {}).get(variant, {}).get(CORE)
+                rows += [_difference_row(title, f"{label}, {how}", fields, measure)] if fields else []
+        for name in made:
+            if name.startswith("pass") and CORE in made[name]:
+                label = f"pass@{name.removeprefix('pass')}"
+                rows.append(_difference_row(title, label, made[name][CORE], "accuracy"))
+        fields = made.get("t1_minus_best_temperature", {}).get(CORE)
+        if fields:
+            label = f"accuracy: temperature 1 against {MODELS[before][0]} at its best temperature"
+            rows.append(_difference_row(title, label, fields, "accuracy"))
+    if not rows:
+        return ""
+    table = data_table(["models", "measure", "difference", "95% interval", "n", "clear of 0"], rows)
+    return (
+        heading("Differences, core five")
+        + table
+        + paragraph("Paired over the problems that both were asked; the bootstrap resamples problems.", "note")
+    )
+
+
+def _difference_row(title: str, label: str, fields: Mapping[str, Any], measure: str) -> list[str]:
+    estimate = estimate_of(dict(fields))
+    unit = 1.0 if measure == "tokens_per_answer" else 100.0
+    points = "" if measure == "tokens_per_answer" else " pt"
+    return [
+        title,
+        label,
+        f"{estimate.value * unit:+.1f}{points}",
+        f"[{estimate.low * unit:+.1f}, {estimate.high * unit:+.1f}]",
+        f"{estimate.n:,}",
+        "yes" if clear_of_zero(estimate) else "no",
+    ]
+
+
+def _temperature(sources: Sources) -> str:
+    """Accuracy against temperature on val problems, and the best one's test accuracy."""
+    figures = []
+    lines = []
+    for model in sources.evaluations.values():
+        sweep = model.summary["temperatures"]
+        if sweep:
+            made = [estimate_of(row["accuracy"]) for row in sweep]
+            lines.append(
+                Line(
+                    model.name, model.color, [row["temperature"] for row in sweep], [e.value for e in made],
+                    [e.low for e in made], [e.high for e in made],
+                )
+            )  # fmt: skip
+            tested = model.estimates("best_temperature", "accuracy").get(CORE)
+            if tested:
+                best = model.summary["best_temperature"]
+                figures.append(
+                    paragraph(
+                        f"{model.name} at its best temperature ({best:g}, chosen on val problems): "
+                        f"{interval(tested, True)} on the core five's test problems, n={tested.n:,}."
+                    )
+                )
+    if not lines:
+        return ""
+    chart = line_chart(
+        "Accuracy against temperature (val problems)", lines, x_label="temperature", y_label="accuracy", percent=True
+    )
+    return heading("Temperature") + grid(chart) + "".join(figures)
+
+
+def generalization(sources: Sources) -> Section:
+    """Harder problems and unseen wordings, beside the familiar ones."""
+    title = "Beyond the training range"
+    parts = []
+    for role in ("rl", "sft"):
+        model = sources.evaluations.get(role)
+        if model is None:
+            continue
+        kinds = [
+            Bars("as trained", "base", _values(model, "greedy")),
+            Bars("unseen wordings", "equation", _values(model, "unseen")),
+            Bars("harder than trained", "check", _values(model, "ood")),
+        ]
+        groups = [shown(f) for f in [CORE, *model.summary["families"]] if any(shown(f) in k.values for k in kinds[1:])]
+        if groups:
+            parts.append(bar_chart(f"{model.name}, greedy", groups, kinds, y_label="accuracy", percent=True))
+    return section(
+        "beyond",
+        title,
+        *(parts or [absent("no evaluation asked harder problems or unseen wordings")]),
+        lead="Harder: more steps, names or numbers than any page or training problem has. Unseen wordings: "
+        "templates that are kept out of training. A skill carries over; a recited pattern does not.",
+    )
+
+
+def _values(model: Evaluation, variant: str) -> dict[str, Estimate]:
+    return {shown(family): e for family, e in model.estimates(variant, "accuracy").items()}
+
+
+def facts(sources: Sources) -> Section:
+    """Accuracy of fact questions against how often the pages state the fact."""
+    lines, rows = [], []
+    for role in COMPARED:
+        model = sources.evaluations.get(role)
+        bins = by_mentions(model.of("greedy")) if model else []
+        made = [estimate_of(bin["accuracy"]) for bin in bins]
+        if model is None or not made:
+            continue
+        at = [max(0.5, bin["mean"]) for bin in bins]
+        lines.append(
+            Line(model.name, model.color, at, [e.value for e in made], [e.low for e in made], [e.high for e in made])
+        )
+        rows += [
+            [
+                model.name,
+                f"{bin['low']}–{bin['high']}" if bin["high"] > bin["low"] else str(bin["low"]),
+                interval(e, True),
+                f"{e.n:,}",
+            ]
+            for bin, e in zip(bins, made, strict=True)
+        ]
+    if not lines:
+        return section("facts", "Memory", absent("no evaluation asked questions about the world's facts"))
+    chart = line_chart(
+        "Facts recalled against times read", lines, x_label="times that the pages state the fact", y_label="accuracy",
+        percent=True, log_x=True,
+    )  # fmt: skip
+    table = data_table(["model", "mentions", "accuracy, greedy", "n"], rows)
+    return section(
+        "facts",
+        "Memory",
+        grid(chart, f"<figure><figcaption>By number of mentions</figcaption>{table}</figure>"),
+        lead="These questions cannot be reasoned out. The pages mention facts by Zipf's law, some once, some "
+        "often; the facts asked here were never the subject of a training question.",
+    )
