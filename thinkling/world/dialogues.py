@@ -144,7 +144,7 @@ class Dialogues:
             lines.extend(self._exchange(rng, draft, scene(rng, self.names)))
         lines.extend((index, fill(rng, group, slots)) for index, group in enumerate(FAREWELLS))
         speakers = (slots["A"], slots["B"])
-        forms = pick(rng, (("{}: {}",), ("{}: {}",), ("{}: {}",), SAYING))
+        forms: Variants = SAYING if rng.random() < 0.25 else ("{}: {}",)
         spoken = list(dict.fromkeys(pick(rng, forms).format(speakers[who], text) for who, text in lines))
         tag = pick(rng, ("p", "p", "br"))
         if tag == "p":

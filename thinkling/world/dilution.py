@@ -10,6 +10,7 @@ from thinkling.world.grammar import pick, variants
 from thinkling.world.page import Block, Draft
 from thinkling.world.prose import knowledge, paragraph, story
 
+SHORTEST = 120  # words on a page that is worth reading; the published limit is 50
 DENSE = 0.185  # of the words may lack a letter before prose is added; the published limit is 0.2
 READING = variants("[Time for a short story|A page to read|Something else to read|A break with a story]")
 _WORD = re.compile(r"\w+(?:['’.-]\w+)*")
@@ -27,17 +28,17 @@ class Balance:
         self.words += len(_WORD.findall(text))
         self.numbers += len(_DIGITS.findall(text))
 
-    def dense(self) -> bool:
-        return self.numbers > DENSE * self.words
+    def wants_prose(self) -> bool:
+        return self.numbers > DENSE * self.words or self.words < SHORTEST
 
 
 def dilute(rng: random.Random, draft: Draft, told: Told, names: tuple[str, ...]) -> None:
-    """Insert prose between the units of the page until it is no longer too dense in numbers."""
+    """Insert prose between the units of the page until it is neither short nor dense in numbers."""
     balance = Balance()
     for _, content in draft.blocks():
         balance.add(content)
     stories = 0
-    while balance.dense():
+    while balance.wants_prose():
         kind = rng.random()
         unit: list[Block]
         if kind < 0.3:

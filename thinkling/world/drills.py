@@ -70,7 +70,8 @@ BORROW = variants(
     "minus {b0}, which is {d0}. The tens are now {c1} minus {b1}, which is {d1}.",
 )
 NO_BORROW = variants(
-    "To take {bw} from {aw}, start with the ones: {a0} minus {b0} is {d0}. Then take the tens: {a1} minus {b1} is {d1}.",
+    "To take {bw} from {aw}, start with the ones: {a0} minus {b0} is {d0}. Then take the tens: {a1} "
+    "minus {b1} is {d1}.",
     "What is {aw} minus {bw}? The ones give {a0} minus {b0}, which is {d0}, and the tens give {a1} minus {b1}, "
     "which is {d1}.",
 )
@@ -80,12 +81,14 @@ BRIDGE = variants(
     "From {aw} it is {xw} to {mw}. Of the {bw} there are still {yw}, and {mw} and {yw} are {rw}.",
 )
 SPLIT = variants(
-    "To find {aw} times {bw}, split {bw} into {tw} and {ow}. Now {aw} times {tw} is {pw}, and {aw} times {ow} is {qw}. "
+    "To find {aw} times {bw}, split {bw} into {tw} and {ow}. Now {aw} times {tw} is {pw}, and {aw} times "
+    "{ow} is {qw}. "
     "Together that is {rw}.",
     "What do {aw} groups of {bw} make? {Aw} times {tw} is {pw}. {Aw} times {ow} is {qw}. The two parts add up to {rw}.",
 )
 SHARE = variants(
-    "How often does {bw} go into {aw}? Ten times {bw} is {tw}, and {xw} [are left|remain]. In {xw} it goes {yw} times. "
+    "How often does {bw} go into {aw}? Ten times {bw} is {tw}, and {xw} [are left|remain]. In {xw} it "
+    "goes {yw} times. "
     "Ten and {yw} make {rw}.",
     "To divide {aw} by {bw}, take away ten times {bw}, which is {tw}. The rest is {xw}, and that is {yw} times {bw}. "
     "In all it fits {rw} times.",

@@ -10,28 +10,25 @@ from dataclasses import dataclass
 
 from thinkling.core.seeds import stream
 from thinkling.tasks.words import FIRST_NAMES, MEN, WOMEN
+from thinkling.world.grammar import split
 
-SURNAMES = tuple(
+SURNAMES = split(
     "Voss Hale Reed Stone Marsh Brook Lane Frost Wood Field Hart Wells Grant Park Moss Ford Lind Berg "
     "Cole Dale Nash Page Rowe Shaw Tate Webb York Blake Carr Drew Finch Gray Hill Kerr Lowe Mills North "
-    "Owen Price Quinn Ross Swan Thorn Vale West Young Crane Bell".split()
+    "Owen Price Quinn Ross Swan Thorn Vale West Young Crane Bell"
 )
-TOWN_HEADS = tuple(
+TOWN_HEADS = split(
     "Elm Oak Ash Fern Stone Mill Green North South West East High Red White Black Lake Hill Salt Sand "
-    "Wind Snow Rose Long Hart Wolf Swan Gold King".split()
+    "Wind Snow Rose Long Hart Wolf Swan Gold King"
 )
-TOWN_TAILS = tuple("ford ton field brook ham port dale wick bury stead well gate mere".split())
+TOWN_TAILS = split("ford ton field brook ham port dale wick bury stead well gate mere")
 COUNTRIES = ("Norland", "Veldia", "Marenia", "Tolvania", "Estmark", "Karvia", "Belmora", "Sundria")
-RIVERS = tuple("Alder Wend Sorrel Tamble Orrin Leet Marrow Dunn Esk Farrow Isel Kelder Luna Nidd Pell Rill".split())
-TEAM_HEADS = tuple("Silver Golden Red Blue Green Black White Iron Swift Wild Proud Brave".split())
-TEAM_TAILS = tuple("Foxes Bears Hawks Wolves Lions Rams Otters Ravens Bulls Swans".split())
-BOOK_HEADS = tuple(
-    "Silent Lost Broken Hidden Golden Last Empty Burning Secret Distant Frozen Little Old Bright".split()
-)
-BOOK_TAILS = tuple(
-    "Harbor Garden Letter Mirror River Bridge Winter Island Clock Forest Lantern Tower Road Song".split()
-)
-SCHOOL_HEADS = tuple("Hillside Lakeview Oakwood Riverside Meadow Maple Castle Harbor Sunrise Park".split())
+RIVERS = split("Alder Wend Sorrel Tamble Orrin Leet Marrow Dunn Esk Farrow Isel Kelder Luna Nidd Pell Rill")
+TEAM_HEADS = split("Silver Golden Red Blue Green Black White Iron Swift Wild Proud Brave")
+TEAM_TAILS = split("Foxes Bears Hawks Wolves Lions Rams Otters Ravens Bulls Swans")
+BOOK_HEADS = split("Silent Lost Broken Hidden Golden Last Empty Burning Secret Distant Frozen Little Old Bright")
+BOOK_TAILS = split("Harbor Garden Letter Mirror River Bridge Winter Island Clock Forest Lantern Tower Road Song")
+SCHOOL_HEADS = split("Hillside Lakeview Oakwood Riverside Meadow Maple Castle Harbor Sunrise Park")
 SCHOOL_TAILS = ("School", "College", "Academy")
 
 

@@ -42,6 +42,11 @@ def variants(*templates: str) -> Variants:
     return tuple(dict.fromkeys(out))
 
 
+def split(text: str, mark: str | None = None) -> Variants:
+    """The words of ``text``, or its parts between marks."""
+    return tuple(text.split(mark))
+
+
 def pick(rng: random.Random, options: Variants) -> str:
     """One element; about three times as fast as ``rng.choice``."""
     return options[int(rng.random() * len(options))]

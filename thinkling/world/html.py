@@ -207,6 +207,7 @@ def render(rng: random.Random, page: Page, site: Site) -> str:
 
 
 SITE_WORDS: Variants = variants(
+    ""
     "[old|new|little|green|open|daily|happy|quiet|bright|river]-[mill|lamp|page|library|garden|almanac|reader|school|notes|post]"
 )
 ENDINGS = ("example.org", "example.com", "example.net")

@@ -8,7 +8,7 @@ import struct
 import zlib
 from collections.abc import Sequence
 
-from thinkling.world.grammar import Variants, cap, fill, pick, variants
+from thinkling.world.grammar import Variants, cap, fill, pick, split, variants
 from thinkling.world.html import MENU
 from thinkling.world.page import Block, Draft, Page
 from thinkling.world.prose import paragraph, story
@@ -22,8 +22,8 @@ BLOCKED_HOSTS = tuple(
         strict=True,
     )
 )
-GOODS = tuple("shoes watches phones bags jackets lamps chairs carpets".split())
-BRAG = tuple("cheap best new great fine pretty".split())
+GOODS = split("shoes watches phones bags jackets lamps chairs carpets")
+BRAG = split("cheap best new great fine pretty")
 PITCH: Variants = variants(
     "[Buy|Order|Get] the {brag} {goods} [now|today|here] because the {brag} {goods} are the {brag} ones",
     "The {brag} {goods} with the {brag} price for the {goods} of your dreams",
@@ -157,7 +157,7 @@ def exact_copy(page: Page) -> Page:
     return page.with_(kind=f"{page.kind}_copy", drop="exact_dedup", mentions=(), host="", site="")
 
 
-SWAPS = tuple("really quite indeed surely perhaps maybe again later still rather".split())
+SWAPS = split("really quite indeed surely perhaps maybe again later still rather")
 
 
 def near_copy(rng: random.Random, page: Page, every: int = 110) -> Page:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import random
 
-from thinkling.world.grammar import Variants, fill, variants
+from thinkling.world.grammar import Variants, fill, split, variants
 from thinkling.world.page import Draft, Page
 
-NAMES = tuple("Anna Peter Marie Paul Sofia Marco Lena Hugo Clara Jan".split())
+NAMES = split("Anna Peter Marie Paul Sofia Marco Lena Hugo Clara Jan")
 
 SENTENCES: dict[str, tuple[Variants, ...]] = {
     "de": (

@@ -66,16 +66,19 @@ COINS = variants(
 COIN_STORY = variants(
     "Say that {yes} flip the coin and {no} does not. That makes {n} flips, which is {parity}, and so the coin ends "
     "with {side} up.",
-    "Here is an example: the coin starts heads up, {yes} turn it over, and {no} leaves it alone. {N} is {parity}, so we "
+    "Here is an example: the coin starts heads up, {yes} turn it over, and {no} leaves it alone. {N} is "
+    "{parity}, so we "
     "see {side} at the end.",
-    "With heads up at the start and flips by {yes}, but not by {no}, there are {n} flips. The number is {parity}: {side}.",
+    "With heads up at the start and flips by {yes}, but not by {no}, there are {n} flips. The number is "
+    "{parity}: {side}.",
 )
 PARITY = variants(
     "{N} is an {parity} number, so after {n} flips the coin [shows|is] {side} up.",
     "After {n} flips we have {side}, because {n} is {parity}.",
 )
 SORTING = variants(
-    "To sort a list, [look for|find] the smallest number, write it down, and cross it out. Then [do the same with|look "
+    "To sort a list, [look for|find] the smallest number, write it down, and cross it out. Then [do the "
+    "same with|look "
     "at] what is left, until [nothing is left|every number has been used].",
     "[Numbers are easy to sort by their tens.|A quick way is to look at the tens first.] All numbers in the twenties "
     "come before all numbers in the thirties. [Within|Among] the same tens, the ones decide.",
@@ -88,20 +91,24 @@ SORTED = variants(
     "Let us sort {words}. We begin with {first}, go on with {then}, and end with {last}. In figures: {up}.",
 )
 DECIMALS = variants(
-    "[To compare|If you compare] two decimals, look at the whole parts first. If they are equal, [compare|look at] the "
+    "[To compare|If you compare] two decimals, look at the whole parts first. If they are equal, "
+    "[compare|look at] the "
     "first place after the point, and only then [the next one|the second place].",
     "A decimal with more digits is not [always|for that reason] larger. [Fill up|Add zeros to] the shorter one until "
     "both have the same length, and then compare.",
 )
 COMPARED = variants(
-    "Which is larger, {a} or {b}? Both begin with {whole}. After the point, write {short} as {long}, so that both have "
+    "Which is larger, {a} or {b}? Both begin with {whole}. After the point, write {short} as {long}, so "
+    "that both have "
     "two places. Since {hi} is more than {lo}, the larger number is {big}.",
-    "Many people think that {small} is larger than {big}, because it looks longer. But {short} is the same as {long}, and "
+    "Many people think that {small} is larger than {big}, because it looks longer. But {short} is the "
+    "same as {long}, and "
     "{lo} is less than {hi}. So {big} is the larger one.",
     "Compare {a} with {b}. The tenths decide: {bt} is more than {st}, so {big} is larger and {small} is smaller.",
 )
 PRICES = variants(
-    "If you know the price of one kind of fruit and the total, you can find the price of the other kind. First find what "
+    "If you know the price of one kind of fruit and the total, you can find the price of the other kind. "
+    "First find what "
     "the known fruit costs, then take it away from the total, and at last divide by the number of the others.",
     "In such problems there are always three steps: multiply, subtract and divide. [Do not mix them up.|Take them in "
     "this order.|Write each step down.]",
@@ -109,15 +116,19 @@ PRICES = variants(
     "equation for x.",
 )
 PRICED = variants(
-    "Say that {a} {xs} and {b} {ys} cost {t} dollars, and that one {y} costs {p}. The {ys} cost {b} times {p}, which is "
+    "Say that {a} {xs} and {b} {ys} cost {t} dollars, and that one {y} costs {p}. The {ys} cost {b} "
+    "times {p}, which is "
     "{m}. What is left for the {xs} is {r}, and {r} divided by {a} is {x}.",
-    "For example, somebody pays {t} dollars for {a} {xs} and {b} {ys}, and the {ys} are {p} dollars each. Then {m} dollars "
+    "For example, somebody pays {t} dollars for {a} {xs} and {b} {ys}, and the {ys} are {p} dollars "
+    "each. Then {m} dollars "
     "go for the {ys} and {r} for the {xs}, so that one {x1} is {x}.",
 )
 STEPS = variants(
-    "A long problem is only a row of short ones. Read one sentence, [work out|write down] what it does to the number, and "
+    "A long problem is only a row of short ones. Read one sentence, [work out|write down] what it does "
+    "to the number, and "
     "then go on to the next one.",
-    "[When somebody gets more|If things are added], we add, and [when something is given away|if things are lost], we "
+    "[When somebody gets more|If things are added], we add, and [when something is given away|if things "
+    "are lost], we "
     "subtract. When there are several boxes with the same number in each, we multiply first.",
     "Keep the number that you have now in mind. [Each step|Every event] changes it, and the last number is the answer.",
     "At the end it is good to check: go back from the answer to the start, and do the opposite of each step.",

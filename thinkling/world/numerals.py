@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-_ONES = tuple(
-    """
-    zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen
-    seventeen eighteen nineteen
-    """.split()
+from thinkling.world.grammar import split
+
+_ONES = split(
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
+    "seventeen eighteen nineteen"
 )
-_TENS = tuple("zero ten twenty thirty forty fifty sixty seventy eighty ninety".split())
+_TENS = split("zero ten twenty thirty forty fifty sixty seventy eighty ninety")
 
 
 def _below_thousand(number: int) -> str:

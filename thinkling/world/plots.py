@@ -51,7 +51,8 @@ PLOTS: tuple[Plot, ...] = (
         ),
         (
             '"[Have you seen|Do you know where I left|Did you take] my {thing}?" {he} asked {B}.',
-            "{A} looked [under the table|behind the door|in every corner|in the tall grass], but [found nothing|it was not "
+            "{A} looked [under the table|behind the door|in every corner|in the tall grass], but [found "
+            "nothing|it was not "
             "there].",
         ),
         (
@@ -99,7 +100,8 @@ PLOTS: tuple[Plot, ...] = (
             '"My {thing2} is [broken|in two pieces]," said {B}. "[What shall I do|Who can help me]?"',
         ),
         (
-            "{A} [thought for a moment|looked at it from all sides] and went to fetch {a_thing} and some [string|glue|wood].",
+            "{A} [thought for a moment|looked at it from all sides] and went to fetch {a_thing} and some "
+            "[string|glue|wood].",
             "{A} had once seen {his} {kin} [mend|repair] such {a_thing2} at the {place2}.",
         ),
         (
@@ -111,7 +113,8 @@ PLOTS: tuple[Plot, ...] = (
             "{B} [held|turned] one end while {A} [pulled|pushed|tied] the other.",
         ),
         (
-            "[When the sun went down|After {number} hours|Before supper], the {thing2} was [as good as new|whole again].",
+            "[When the sun went down|After {number} hours|Before supper], the {thing2} was [as good as new|whole "
+            "again].",
             "And then, with a [small|loud] click, everything [fell into place|worked again].",
         ),
     ),
@@ -130,7 +133,8 @@ PLOTS: tuple[Plot, ...] = (
             "On the [bridge|hill], {A} [fell|slipped] and hurt one knee, but got up again.",
         ),
         (
-            "{B} [stopped|turned round] and [helped|waited], because [winning is not everything|a friend matters more].",
+            "{B} [stopped|turned round] and [helped|waited], because [winning is not everything|a friend matters "
+            "more].",
             "{A} [ran|went on] as fast as {he} could, past the trees and [past|round] the old wall.",
         ),
         (
@@ -249,7 +253,8 @@ PLOTS: tuple[Plot, ...] = (
             "A rich man [bought|took] a whole basket and paid with {a_color} coin.",
         ),
         (
-            "[By noon|When the bells rang], everything was sold, and {A} [counted the money twice|bought {a_thing} for "
+            "[By noon|When the bells rang], everything was sold, and {A} [counted the money twice|bought "
+            "{a_thing} for "
             "{his} {kin}].",
             "On the way home {he} [counted|looked at] the coins and [sang|smiled].",
         ),
@@ -292,7 +297,8 @@ PLOTS: tuple[Plot, ...] = (
             "{A} [thought about it|was silent] for a while, and then [said no|chose to ask around].",
         ),
         (
-            "At the {place2} they met [an old woman|a poor sailor|a tired farmer] who was [in tears|searching everywhere].",
+            "At the {place2} they met [an old woman|a poor sailor|a tired farmer] who was [in tears|searching "
+            "everywhere].",
             "They went from door to door, until [a farmer|a teacher|a young mother] [cried out with joy|knew the bag].",
         ),
         (
@@ -311,7 +317,8 @@ PLOTS: tuple[Plot, ...] = (
             "For {number} weeks there was nothing but [brown earth|stones and rain].",
         ),
         (
-            "{A} [wanted to give up|asked {his} {kin} what was wrong]. [It takes time|Wait a little longer], was the answer.",
+            "{A} [wanted to give up|asked {his} {kin} what was wrong]. [It takes time|Wait a little longer], was "
+            "the answer.",
             "{An_animal} [dug up|ate] one of the seeds, and {A} built a fence [of sticks|with {B}].",
         ),
         (

@@ -144,7 +144,8 @@ def story(rng: random.Random, names: Sequence[str], titled: bool) -> tuple[str, 
 
 
 PAGES = variants(
-    "[Short stories|Stories to read aloud|New stories|Bedtime stories|Little stories] [about {A} and others|for children|"
+    "[Short stories|Stories to read aloud|New stories|Bedtime stories|Little stories] [about {A} and "
+    "others|for children|"
     "from the {place}|for a {weather} {time}|collected by {B}|with {an_animal}]"
 )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from thinkling.world.grammar import Variants, variants
+from thinkling.world.grammar import Variants, split, variants
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,15 +190,16 @@ RELATIONS: dict[str, Relation] = {
 }
 
 # What the relations with a closed list of answers choose from.
-JOBS = tuple(
+JOBS = split(
     "baker teacher nurse farmer doctor pilot painter tailor miller singer sailor builder potter cook "
-    "gardener engineer actor driver".split()
+    "gardener engineer actor driver"
 )
-INSTRUMENTS = tuple("violin piano flute guitar drum trumpet harp cello horn banjo".split())
-FOODS = tuple("soup rice cheese fish bread pasta cake stew salad honey corn pie".split())
-GOODS = tuple("cheese glass wool salt paper silk bread pottery honey wine tea soap".split())
-COLORS = tuple("red blue green yellow white black orange purple gray brown".split())
-TOPICS = tuple(
+INSTRUMENTS = split("violin piano flute guitar drum trumpet harp cello horn banjo")
+FOODS = split("soup rice cheese fish bread pasta cake stew salad honey corn pie")
+GOODS = split("cheese glass wool salt paper silk bread pottery honey wine tea soap")
+COLORS = split("red blue green yellow white black orange purple gray brown")
+TOPICS = split(
     "a lost ship|two brothers|a long war|an old king|a brave dog|a hidden city|a young doctor|a cold winter|"
-    "a strange guest|a great storm|a poor farmer|the first school".split("|")
+    "a strange guest|a great storm|a poor farmer|the first school",
+    "|",
 )

@@ -7,28 +7,31 @@ from collections.abc import Sequence
 
 from thinkling.world.entities import pronouns
 from thinkling.world.facts import with_article
-from thinkling.world.grammar import pick
+from thinkling.world.grammar import pick, split
 
-THINGS = tuple(
+THINGS = split(
     "lamp|key|hat|kite|drum|basket|boat|map|bell|coat|ring|clock|blanket|bucket|whistle|letter|box|"
-    "ladder|mirror|spoon|button|candle|shell|coin|pencil|bottle|umbrella|rope|cup|picture".split("|")
+    "ladder|mirror|spoon|button|candle|shell|coin|pencil|bottle|umbrella|rope|cup|picture",
+    "|",
 )
-PLACES = tuple(
+PLACES = split(
     "market|river|forest|library|harbor|bakery|garden|school|mill|bridge|station|beach|park|barn|"
-    "field|well|hill|church|museum|workshop|orchard|castle|inn|square|lake".split("|")
+    "field|well|hill|church|museum|workshop|orchard|castle|inn|square|lake",
+    "|",
 )
-ANIMALS = tuple("dog cat goat horse duck sheep cow rabbit fox owl donkey hen pony mouse crow".split())
-FOODS = tuple("bread soup cheese apples cake pears rice honey fish plums nuts porridge".split())
-COLORS = tuple("red blue green yellow white black brown gray golden small old new".split())
-MOODS = tuple("happy proud tired calm glad curious cheerful hungry quiet excited".split())
-WEATHER = tuple("sunny|rainy|windy|cold|warm|foggy|snowy|cloudy|stormy|bright".split("|"))
-TIMES = tuple(
+ANIMALS = split("dog cat goat horse duck sheep cow rabbit fox owl donkey hen pony mouse crow")
+FOODS = split("bread soup cheese apples cake pears rice honey fish plums nuts porridge")
+COLORS = split("red blue green yellow white black brown gray golden small old new")
+MOODS = split("happy proud tired calm glad curious cheerful hungry quiet excited")
+WEATHER = split("sunny|rainy|windy|cold|warm|foggy|snowy|cloudy|stormy|bright", "|")
+TIMES = split(
     "morning|evening|afternoon|Monday|Tuesday|Wednesday|Thursday|Friday|Saturday|Sunday|day in spring|"
-    "day in summer|day in autumn|day in winter|night".split("|")
+    "day in summer|day in autumn|day in winter|night",
+    "|",
 )
-KIN = tuple("mother father sister brother aunt uncle grandmother grandfather cousin neighbor".split())
-NUMBERS = tuple("two three four five six seven eight nine ten".split())
-VERBS = tuple("paint clean carry repair sell draw wash find keep buy".split())
+KIN = split("mother father sister brother aunt uncle grandmother grandfather cousin neighbor")
+NUMBERS = split("two three four five six seven eight nine ten")
+VERBS = split("paint clean carry repair sell draw wash find keep buy")
 
 
 def scene(rng: random.Random, names: Sequence[str], place: str = "") -> dict[str, str]:
