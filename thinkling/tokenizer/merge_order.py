@@ -23,30 +23,30 @@ def merge_order(pairs: Iterable[BytePair], vocabulary: Iterable[bytes], whole_pi
     in any case. Raises UserError, naming ``origin``, for lists that one rank per token cannot follow.
     """
     known = set(vocabulary)
-    listed: dict[bytes, set[BytePair]] = {}
-    for left, right in pairs:
-        if left + right not in known:
-            raise UserError(f"{origin}: the merge of {left!r} and {right!r} makes no token of the vocabulary")
-        listed.setdefault(left + right, set()).add((left, right))
+    listed = {pair: index for index, pair in enumerate(pairs)}  # of a pair listed twice, the last counts
     rank: dict[bytes, int] = {}
     made_of: dict[bytes, BytePair] = {}
-    for token, ways in listed.items():
-        way = next((way for way in sorted(ways) if _meet(*way, rank, made_of)), None)
-        if way is not None:
-            rank[token], made_of[token] = len(rank), way
-    order = list(rank)
-    for token in listed:
-        if token not in rank and tuple(_merge_all(token, rank)) in listed[token]:
+    unmade: list[BytePair] = []
+    for left, right in sorted(listed, key=listed.__getitem__):
+        token = left + right
+        if token not in known:
+            raise UserError(f"{origin}: the merge of {left!r} and {right!r} makes no token of the vocabulary")
+        if token not in rank and _meet(left, right, rank, made_of):
+            rank[token], made_of[token] = len(rank), (left, right)
+        else:
+            unmade.append((left, right))
+    for left, right in unmade:
+        if left + right not in rank and _merge_all(left + right, rank) == [left, right]:
             raise UserError(
-                f"{origin}: the merge that makes {token!r} is listed before those that make its parts; such a "
+                f"{origin}: the merge of {left!r} and {right!r} is listed before those that make them; such a "
                 "file cannot be followed exactly"
             )
+    order = list(rank)
     if whole_pieces:
-        for token in sorted(known - set(rank)):
-            if len(token) > 1:
-                if len(_merge_all(token, rank)) == 2:
-                    raise UserError(f"{origin}: no merge is listed for {token!r} although its parts meet")
-                order.append(token)
+        for token in sorted(token for token in known - set(rank) if len(token) > 1):
+            if len(_merge_all(token, rank)) == 2:
+                raise UserError(f"{origin}: {token!r} is a token, its parts meet, and no merge joins them")
+            order.append(token)
     return order
 
 
