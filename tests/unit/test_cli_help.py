@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from thinkling.cli.main import app
+from thinkling.cli.recipes import settings_table
 from thinkling.core.stages import STAGES
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -46,9 +47,17 @@ def test_help_is_quick_because_it_imports_nothing_heavy() -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_settings_lists_every_key_with_type_default_and_meaning() -> None:
+def test_settings_lists_every_key_with_type_default_and_meaning(tmp_path: Path) -> None:
     text = CliRunner().invoke(app, ["world", "--settings"]).output
     assert "seed: int = 0" in text and "root of every random stream" in text
+    (tmp_path / "mine.py").write_text(
+        "from thinkling.core.recipe import Settings, StageRecipe\n"
+        "class Shape(Settings):\n    width: int = 8\n"
+        "class Recipe(StageRecipe):\n    shape: Shape = Shape()\n    rates: dict[str, float] = {'a': 1.0}\n"
+        "def run(ctx, recipe): return {}\n"
+    )
+    lines = settings_table(str(tmp_path / "mine.py")).splitlines()
+    assert lines[-2:] == ["shape.width: int = 8", "rates: dict[str, float] = {'a': 1.0}"]
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from thinkling.core.code import PACKAGE, closure, revision
+from thinkling.core.ingredients import outside_files
 
 STAGE = '''
 """What it does."""
@@ -75,3 +76,22 @@ def test_presentation_does_not_count(tmp_path: Path) -> None:
     _, sources = revision(file)
     assert "thinkling/core/stage.py" in sources
     assert "thinkling/core/progress.py" not in sources and "thinkling/__init__.py" not in sources
+
+
+def test_files_that_a_recipe_names_are_inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "arithmetic").write_text("a file that only happens to bear a family's name")
+    (tmp_path / "mine.py").write_text("def spelling(): ...")
+    (tmp_path / "pages").mkdir()
+    (tmp_path / "pages" / "a.warc").write_text("a")
+    settings = {
+        "families": {"arithmetic": 1.0, "mine.py:spelling": 0.5},
+        "inputs": ["./pages", "https://example.org/x.html", "0.5", "gone.jsonl"],
+        "styles": "direct",
+        "steps": 3,
+    }
+    before = outside_files(settings)
+    assert set(before) == {"mine.py:spelling", "./pages"}
+    (tmp_path / "pages" / "b.warc").write_text("b")
+    after = outside_files(settings)
+    assert after["./pages"] != before["./pages"] and after["mine.py:spelling"] == before["mine.py:spelling"]

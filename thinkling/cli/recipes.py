@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+
+from pydantic import BaseModel
 
 from thinkling.core.artifact import MANIFEST, Artifact
 from thinkling.core.errors import UserError
@@ -11,17 +13,21 @@ from thinkling.core.stages import load_stage
 
 
 def settings_table(stage: str) -> str:
-    """One line per key of the stage's recipe: name, type, default, what it means."""
-    lines = []
-    for name, field in load_stage(stage).recipe.model_fields.items():
-        default = "required" if field.is_required() else repr(field.get_default(call_default_factory=True))
-        lines.append((f"{name}: {_type_name(field.annotation)} = {default}", field.description or ""))
+    """One line per key of the stage's recipe: name, type, default, what it means; tables key by key."""
+    lines = list(_settings(load_stage(stage).recipe, ""))
     width = min(48, max(len(left) for left, _ in lines))
     return "\n".join(f"{left:<{width}}  {right}".rstrip() for left, right in lines)
 
 
-def _type_name(annotation: Any) -> str:
-    return annotation.__name__ if isinstance(annotation, type) else str(annotation).replace("typing.", "")
+def _settings(cls: type[BaseModel], prefix: str) -> Iterator[tuple[str, str]]:
+    for name, field in cls.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            yield from _settings(kind, f"{prefix}{name}.")
+            continue
+        default = "required" if field.is_required() else repr(field.get_default(call_default_factory=True))
+        type_name = kind.__name__ if type(kind) is type else str(kind).replace("typing.", "")
+        yield f"{prefix}{name}: {type_name} = {default}", field.description or ""
 
 
 def artifacts_in(path: Path) -> list[Artifact]:

@@ -65,18 +65,19 @@ def of_manifest(manifest: Manifest) -> Ingredients:
 
 
 def outside_files(settings: Any) -> dict[str, str]:
-    """Path as written -> SHA-256, for every setting that names an existing file or folder.
+    """Path as written -> SHA-256, for every setting (or key of a table) that names an existing file or folder.
 
     So that a family in ``mine.py:spelling``, problems as JSONL or a folder of WARC files make an
     artifact stale when they change. A name counts as a path if it has a slash or a suffix.
     """
     if isinstance(settings, dict):
-        settings = list(settings.values())
+        settings = [*settings.keys(), *settings.values()]
     if isinstance(settings, list):
         return {path: digest for item in settings for path, digest in outside_files(item).items()}
     if not isinstance(settings, str) or len(settings) > 1000 or "\n" in settings:
         return {}
-    path = Path(settings if not settings.partition(".py:")[1] else settings.partition(".py:")[0] + ".py")
+    file, function, _ = settings.partition(".py:")
+    path = Path(f"{file}.py" if function else settings)
     if "/" not in settings and not path.suffix:
         return {}
     if path.is_file():

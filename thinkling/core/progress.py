@@ -8,6 +8,8 @@ import time
 from types import TracebackType
 from typing import TextIO
 
+CLEAR_LINE = "\r\x1b[2K"
+
 
 class Progress:
     """Context manager; ``update(done, loss=1.2)`` shows how far the work is, and how long it will take.
@@ -58,7 +60,7 @@ class Progress:
     def _print(self) -> None:
         if self.live:
             width = shutil.get_terminal_size().columns - 1
-            self.stream.write("\r\x1b[2K" + self._line[:width])
+            self.stream.write(CLEAR_LINE + self._line[:width])
         else:
             self.stream.write(self._line + "\n")
         self.stream.flush()

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from thinkling.core.artifact import Artifact, Manifest, write_atomically
 from thinkling.core.errors import UserError
-from thinkling.core.progress import Progress
+from thinkling.core.progress import CLEAR_LINE, Progress
 from thinkling.core.runlog import RunLog, plain
 
 __all__ = ["Artifact", "Manifest", "Parents", "StageContext"]
@@ -79,8 +79,8 @@ class StageContext:
         return Progress(total, what)
 
     def note(self, text: str) -> None:
-        """Print a line."""
-        print(text, file=sys.stderr, flush=True)
+        """Print a line; on a terminal it takes the place of the live progress line, if there is one."""
+        print(CLEAR_LINE + text if sys.stderr.isatty() else text, file=sys.stderr, flush=True)
 
     def hook(self, name: str) -> Callable[..., Any]:
         """A function lent to this stage. Names in use:
