@@ -149,7 +149,8 @@ PLOTS: tuple[Plot, ...] = (
             "[The man from the post|A boy on {a_color} bicycle] brought {A} a letter from {B}.",
         ),
         (
-            '"Dear {A}," it said, "I [have moved|am staying] near the {place2} and [think of you often|have a surprise for you]."',
+            '"Dear {A}," it said, "I [have moved|am staying] near the {place2} '
+            'and [think of you often|have a surprise for you]."',
             "{B} [wrote|told {him}] about the {place2}, the {animal} and the {weather} days there.",
         ),
         (

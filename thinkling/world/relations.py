@@ -135,6 +135,7 @@ RELATIONS: dict[str, Relation] = {
             "The {s} [wear|always play in] {o} shirts.",
             "The color of the {s} is {o}.",
             "Fans of the {s} come to the field dressed in {o}.",
+            "You know the {s} by their {o} shirts.",
         ),
         _relation(
             "captain",
@@ -143,6 +144,7 @@ RELATIONS: dict[str, Relation] = {
             "The captain of the {s} is {o}.",
             "{o} is [captain|the captain] of the {s}.",
             "The {s} are led by their captain, {o}.",
+            "As captain of the {s}, {o} decides who plays.",
         ),
         _relation(
             "author",
@@ -160,6 +162,7 @@ RELATIONS: dict[str, Relation] = {
             "{s} is [about|a story about] {o}.",
             "The book {s} tells [the story of|of] {o}.",
             "Readers of {s} learn a lot about {o}.",
+            "What happens in {s} begins with {o}.",
         ),
         _relation(
             "school_town",
@@ -177,6 +180,7 @@ RELATIONS: dict[str, Relation] = {
             "{o} is the head of {s}.",
             "{s} is led by {o}.",
             "At {s}, {o} is in charge.",
+            "Parents who have questions about {s} write to {o}.",
         ),
         _relation(
             "capital",
@@ -185,6 +189,8 @@ RELATIONS: dict[str, Relation] = {
             "The capital of {s} is {o}.",
             "{o} is the capital of {s}.",
             "The king of {s} lives in the capital, {o}.",
+            "All roads of {s} lead to {o}, the capital.",
+            "The largest market of {s} is held in its capital, {o}.",
         ),
     )
 }
