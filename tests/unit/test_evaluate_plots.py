@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thinkling.evaluate.axis import Axis, interval, nice_step, number, rounded_up
+from thinkling.evaluate.axis import Axis, change, interval, nice_step, number, rounded_up
 from thinkling.evaluate.plots import Bars, Layer, Line, area_chart, bar_chart, line_chart, thinned
 from thinkling.evaluate.statistics import Estimate
 
@@ -42,6 +42,7 @@ def test_axes_map_ends_to_ends_linear_and_log() -> None:
 @pytest.mark.parametrize(
     ("value", "percent", "text"),
     [(0.5, True, "50%"), (0.1234, True, "12.3%"), (0, False, "0"), (1234.5, False, "1,234"), (2.1e6, False, "2.1M"),
+     (30_000, False, "30k"),
      (0.01234, False, "0.0123")],
 )  # fmt: skip
 def test_numbers_for_people(value: float, percent: bool, text: str) -> None:
@@ -50,7 +51,8 @@ def test_numbers_for_people(value: float, percent: bool, text: str) -> None:
 
 def test_intervals_for_people() -> None:
     assert interval(Estimate(0.612, 0.58, 0.643, 10), percent=True) == "61.2% [58.0, 64.3]"
-    assert interval(Estimate(3.0, 2.5, 3.5, 10), sign=True) == "+3.0 [2.5, 3.5]"
+    assert change(Estimate(3.0, -2.5, 3.5, 10)) == "+3.0 [−2.5, +3.5]"
+    assert change(Estimate(0.031, 0.02, 0.042, 10), percent=True) == "+3.1 pt [+2.0, +4.2]"
 
 
 @given(st.lists(st.tuples(FINITE, FINITE), min_size=1, max_size=30), st.booleans())

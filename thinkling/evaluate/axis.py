@@ -49,18 +49,24 @@ def number(value: float, percent: bool = False) -> str:
         return "0"
     if abs(value) >= 1e6:
         return f"{value / 1e6:.3g}M"
+    if abs(value) >= 1e4:
+        return f"{value / 1e3:.3g}k"
     if abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.3g}"
 
 
-def interval(estimate: Estimate, percent: bool = False, sign: bool = False) -> str:
+def interval(estimate: Estimate, percent: bool = False) -> str:
     """``61.2% [58.0, 64.3]``."""
-    scale = 100 if percent else 1
-    low, high = (f"{bound * scale:.1f}" for bound in (estimate.low, estimate.high))
-    plus = "+" if sign and estimate.value > 0 else ""
-    value = f"{estimate.value * 100:.1f}%" if percent else f"{estimate.value:.1f}"
-    return f"{plus}{value} [{low}, {high}]"
+    scale, unit = (100, "%") if percent else (1, "")
+    return f"{estimate.value * scale:.1f}{unit} [{estimate.low * scale:.1f}, {estimate.high * scale:.1f}]"
+
+
+def change(estimate: Estimate, percent: bool = False) -> str:
+    """A difference: ``+3.1 [+2.0, +4.2]``, with ``pt`` (percentage points) after that of two shares."""
+    scale, unit = (100, " pt") if percent else (1, "")
+    low, high = (f"{bound * scale:+.1f}" for bound in (estimate.low, estimate.high))
+    return f"{estimate.value * scale:+.1f}{unit} [{low}, {high}]".replace("-", "\u2212")
 
 
 def rounded_up(value: float) -> float:

@@ -16,7 +16,8 @@ from thinkling.evaluate.axis import Axis, interval, nice_step, number, rounded_u
 from thinkling.evaluate.statistics import Estimate
 
 WIDTH, HEIGHT = 480, 270
-LEFT, RIGHT, TOP, BOTTOM = 54, 14, 12, 44
+LEFT, RIGHT, TOP, BOTTOM = 54, 22, 12, 44
+BAR_BOTTOM = 26  # bars have no label below their axis
 MOST_POINTS = 160
 
 
@@ -93,17 +94,17 @@ def bar_chart(
         return empty(title, "nothing to draw")
     width = 980 if wide else WIDTH
     tops = [bar.values[group].high for bar in shown for group in groups if group in bar.values]
-    y_axis = Axis(0.0, 1.0 if percent else rounded_up(max(tops)), HEIGHT - BOTTOM, TOP)
+    y_axis = Axis(0.0, 1.0 if percent else rounded_up(max(tops)), HEIGHT - BAR_BOTTOM, TOP)
     body = [_y_grid(y_axis, width, y_label, percent)]
     room = (width - LEFT - RIGHT) / len(groups)
     each = min(34.0, room * 0.8 / len(shown))
     for place, group in enumerate(groups):
         centre = LEFT + room * (place + 0.5)
-        body.append(_text("tick", centre, HEIGHT - BOTTOM + 18, group))
-        for order, bar in enumerate(shown):
-            if group in bar.values:
-                x = centre + (order - len(shown) / 2) * each
-                body.append(_bar(x, each, bar, group, y_axis, percent))
+        body.append(_text("tick", centre, HEIGHT - BAR_BOTTOM + 18, group))
+        present = [bar for bar in shown if group in bar.values]
+        for order, bar in enumerate(present):
+            x = centre + (order - len(present) / 2) * each
+            body.append(_bar(x, each, bar, group, y_axis, percent))
     rows = [
         [
             group,
@@ -143,15 +144,17 @@ def area_chart(
     return _figure(title, _legend([(layer.name, layer.color) for layer in layers]), body, table, note)
 
 
-def data_table(header: Sequence[str], rows: Sequence[Sequence[str]], caption: str = "") -> str:
-    """A table; its first column heads the rows, numbers align right. Cells are escaped."""
-    head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in header)
+def data_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, text: Sequence[int] = ()) -> str:
+    """A table; its first column heads the rows, the columns ``text`` align left, the others (numbers) right."""
+    kinds = [' class="text"' if i in text else "" for i in range(len(header))]
+    head = "".join(f'<th scope="col"{kind}>{escape(cell)}</th>' for cell, kind in zip(header, kinds, strict=True))
     body = "".join(
-        f'<tr><th scope="row">{escape(row[0])}</th>' + "".join(f"<td>{escape(cell)}</td>" for cell in row[1:]) + "</tr>"
+        f'<tr><th scope="row">{escape(row[0])}</th>'
+        + "".join(f"<td{kind}>{escape(cell)}</td>" for cell, kind in zip(row[1:], kinds[1:], strict=True))
+        + "</tr>"
         for row in rows
     )
-    title = f"<caption>{escape(caption)}</caption>" if caption else ""
-    return f'<div class="scroll"><table>{title}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
 def empty(title: str, why: str) -> str:
@@ -210,7 +213,7 @@ def _y_grid(y_axis: Axis, width: int, y_label: str, percent: bool) -> str:
         y = y_axis.at(tick)
         parts.append(f'<line class="rule" x1="{LEFT}" x2="{width - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
         parts.append(_text("tick", LEFT - 7, y + 4, number(tick, percent), "end"))
-    middle = (TOP + HEIGHT - BOTTOM) / 2
+    middle = (y_axis.start + y_axis.end) / 2
     turned = f'transform="translate(13 {middle:.0f}) rotate(-90)"'
     parts.append(f'<text class="label" {turned} text-anchor="middle">{escape(y_label)}</text>')
     return "".join(parts)

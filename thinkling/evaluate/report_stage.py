@@ -60,7 +60,7 @@ def run(ctx: StageContext, recipe: Recipe) -> dict[str, Any]:
 
 def _method() -> Any:
     return section(
-        "method",
+        "Method",
         "How the numbers are made",
         *(
             paragraph(text)

@@ -97,14 +97,14 @@ def summarize_variant(rows: Sequence[Row], seed: int, k: int | None = None) -> d
 
 
 def by_mentions(rows: Sequence[Row], seed: int = 0) -> list[dict[str, Any]]:
-    """Accuracy of fact questions by how often the pages state the fact, in bins of powers of two."""
+    """Accuracy of fact questions by how often the pages state the fact, in bins of powers of four."""
     facts = [row for row in rows if row.mentions is not None and row.score is not None]
     bins: dict[int, list[Row]] = defaultdict(list)
     for row in facts:
-        bins[int(row.mentions or 0).bit_length()].append(row)
+        bins[(int(row.mentions or 0).bit_length() + 1) // 2].append(row)
     made = []
     for power, members in sorted(bins.items()):
-        low, high = (0, 0) if power == 0 else (2 ** (power - 1), 2**power - 1)
+        low, high = (0, 0) if power == 0 else (4 ** (power - 1), 4**power - 1)
         problems = per_problem(members, accuracy)
         estimate = share({"facts": [v for f in problems.values() for v in f.values()]}, seed=seed)
         mean = float(np.mean([row.mentions or 0 for row in members]))

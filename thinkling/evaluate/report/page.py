@@ -12,17 +12,21 @@ STYLE = Path(__file__).with_name("report.css")
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A part of the report: an anchor, a heading, and its HTML (made by the functions of this package)."""
+    """A part of the report: a name (anchor and link), a heading, and its HTML, made by this package's functions."""
 
-    anchor: str
+    name: str
     title: str
     body: str
 
+    @property
+    def anchor(self) -> str:
+        return self.name.lower().replace(" ", "-")
 
-def section(anchor: str, title: str, *parts: str, lead: str = "") -> Section:
-    """Join the parts; ``lead`` is a paragraph of plain text above them."""
+
+def section(name: str, title: str, *parts: str, lead: str = "") -> Section:
+    """Join the parts; ``lead`` is a paragraph of plain text above them, ``name`` a short word for the navigation."""
     opening = f'<p class="lead">{escape(lead)}</p>' if lead else ""
-    return Section(anchor, title, opening + "".join(parts))
+    return Section(name, title, opening + "".join(parts))
 
 
 def absent(what: str) -> str:
@@ -45,7 +49,7 @@ def heading(text: str) -> str:
 
 def page(title: str, subtitle: str, sections: Sequence[Section]) -> str:
     """The whole document."""
-    links = "".join(f'<li><a href="#{part.anchor}">{escape(part.title)}</a></li>' for part in sections)
+    links = "".join(f'<li><a href="#{part.anchor}">{escape(part.name)}</a></li>' for part in sections)
     bodies = "".join(
         f'<section id="{part.anchor}"><h2>{escape(part.title)}</h2>{part.body}</section>' for part in sections
     )

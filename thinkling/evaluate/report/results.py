@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from html import escape
 from typing import Any
 
 from thinkling.core.progress import clock
-from thinkling.evaluate.axis import interval
+from thinkling.evaluate.axis import change, interval
 from thinkling.evaluate.plots import Bars, Line, bar_chart, data_table, line_chart
 from thinkling.evaluate.report.page import Section, absent, grid, heading, paragraph, section
 from thinkling.evaluate.report.sources import MODELS, Evaluation, Sources
@@ -45,7 +45,7 @@ def headline(sources: Sources, metrics: Mapping[str, Any], figure: str) -> Secti
     )
     cards.append(_plain_card("Peak memory", f"{peak / 1e9:.2f} GB", "resident, largest stage"))
     body = f'<div class="cards">{"".join(card for card in cards if card)}</div>'
-    return section("headline", "In short", paragraph(_claim(sources, metrics), "lead"), body, figure)
+    return section("In short", "In short", paragraph(_claim(sources, metrics), "lead"), body, figure)
 
 
 def _claim(sources: Sources, metrics: Mapping[str, Any]) -> str:
@@ -60,13 +60,13 @@ def _claim(sources: Sources, metrics: Mapping[str, Any]) -> str:
             estimate = estimate_of(fields)
             percent = measure == "accuracy"
             sure = "the interval excludes 0" if clear_of_zero(estimate) else "the interval includes 0"
-            sentences.append(f"{name} {interval(estimate, percent, sign=True)} ({sure})")
+            sentences.append(f"{name} {change(estimate, percent)} ({sure})")
     if not sentences:
         return "The core five families were not all asked, so there is no mean over them."
     return (
         "From SFT to RL, at temperature 1, on the same fresh problems of the core five families: "
         + "; ".join(sentences)
-        + ". Brackets hold 95% intervals."
+        + ". Brackets hold 95% intervals. The first four cards are means over the core five."
     )
 
 
@@ -89,7 +89,7 @@ def _card(sources: Sources, metrics: Mapping[str, Any], label: str, variant: str
         for role, e in reversed(known.items())
     )
     more = f"{MODELS[lead][0]} [{low:.1f}, {high:.1f}] n={estimate.n:,}" + (f"; {beside}" if beside else "")
-    return _plain_card(f"{label}, {CORE_NAME}", value, more)
+    return _plain_card(label, value, more)
 
 
 def _plain_card(what: str, value: str, more: str) -> str:
@@ -103,7 +103,7 @@ def side_by_side(sources: Sources, metrics: Mapping[str, Any]) -> Section:
     """Base, SFT and RL (and the controls) per family."""
     title = "The models side by side"
     if not sources.evaluations:
-        return section("models", title, absent("no evaluation of any model is among the report's parents"))
+        return section("Models", title, absent("no evaluation of any model is among the report's parents"))
     models = list(sources.evaluations.values())
     figures = [
         _bars("Greedy accuracy", models, sources, "greedy", "accuracy", percent=True),
@@ -117,9 +117,10 @@ def side_by_side(sources: Sources, metrics: Mapping[str, Any]) -> Section:
     figures.append(_bars("Tokens per answer at temperature 1", models, sources, "t1", "tokens_per_answer"))
     missing = [MODELS[role][0] for role in MODELS if role not in sources.evaluations]
     return section(
-        "models",
+        "Models",
         title,
         *figures,
+        _asked_in_text(models),
         _differences(metrics),
         _temperature(sources),
         absent("evaluation of " + ", ".join(missing)) if missing else "",
@@ -127,6 +128,19 @@ def side_by_side(sources: Sources, metrics: Mapping[str, Any]) -> Section:
         "Problems are of the test split, which no page, fine-tuning or RL problem comes from. Families weigh "
         "the same in the core five's mean.",
     )
+
+
+def _asked_in_text(models: list[Evaluation]) -> str:
+    """How a base model, which knows no chat, was asked; and what it does in the chat protocol."""
+    parts = []
+    for model in models:
+        if model.summary["ask"][0] == "text":
+            chat = model.estimates("chat_greedy", "accuracy").get(CORE)
+            beside = f" Through the chat protocol, greedy, it reaches {interval(chat, True)}." if chat else ""
+            parts.append(
+                paragraph(f"{model.name} was asked in plain text, after a few worked examples of each family.{beside}")
+            )
+    return "".join(parts)
 
 
 def _bars(
@@ -144,46 +158,38 @@ def _bars(
 
 
 def _differences(metrics: Mapping[str, Any]) -> str:
-    """Paired differences on the core five, each claim beside the control that would expose it."""
-    names = {"accuracy": "accuracy", "tokens_per_answer": "tokens per answer", "think_share": "share that thinks"}
-    rows = []
+    """Paired differences on the core five: one column per pair, each claim beside its control."""
+    pairs = list(metrics["difference"])
+    rows: dict[str, dict[str, str]] = {}
     for pair, made in metrics["difference"].items():
-        after, _, before = pair.partition("-")
-        title = f"{MODELS[after][0]} − {MODELS[before][0]}"
-        for measure, label in names.items():
-            for variant, how in (("greedy", "greedy"), ("t1", "temperature 1")):
-                fields = made.get(measure, {}).get(variant, {}).get(CORE)
-                rows += [_difference_row(title, f"{label}, {how}", fields, measure)] if fields else []
-        for name in made:
-            if name.startswith("pass") and CORE in made[name]:
-                label = f"pass@{name.removeprefix('pass')}"
-                rows.append(_difference_row(title, label, made[name][CORE], "accuracy"))
-        fields = made.get("t1_minus_best_temperature", {}).get(CORE)
-        if fields:
-            label = f"accuracy: temperature 1 against {MODELS[before][0]} at its best temperature"
-            rows.append(_difference_row(title, label, fields, "accuracy"))
+        for label, fields, percent in _core_differences(made):
+            estimate = estimate_of(fields)
+            star = "" if clear_of_zero(estimate) else " ∘"
+            rows.setdefault(label, {})[pair] = f"{change(estimate, percent)}{star}"
     if not rows:
         return ""
-    table = data_table(["models", "measure", "difference", "95% interval", "n", "clear of 0"], rows)
-    return (
-        heading("Differences, core five")
-        + table
-        + paragraph("Paired over the problems that both were asked; the bootstrap resamples problems.", "note")
+    header = ["difference", *(" − ".join(MODELS[role][0] for role in pair.split("-")) for pair in pairs)]
+    table = data_table(header, [[label, *(cells.get(pair, "–") for pair in pairs)] for label, cells in rows.items()])
+    note = (
+        "∘ marks an interval that includes 0. Paired over the problems that both models were asked; the "
+        "bootstrap resamples problems, so it has no width where no problem differs."
     )
+    return heading("Differences, core five") + table + paragraph(note, "note")
 
 
-def _difference_row(title: str, label: str, fields: Mapping[str, Any], measure: str) -> list[str]:
-    estimate = estimate_of(dict(fields))
-    unit = 1.0 if measure == "tokens_per_answer" else 100.0
-    points = "" if measure == "tokens_per_answer" else " pt"
-    return [
-        title,
-        label,
-        f"{estimate.value * unit:+.1f}{points}",
-        f"[{estimate.low * unit:+.1f}, {estimate.high * unit:+.1f}]",
-        f"{estimate.n:,}",
-        "yes" if clear_of_zero(estimate) else "no",
-    ]
+def _core_differences(made: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any], bool]]:
+    """(label, estimate, whether it is of shares) of one pair's differences on the core five."""
+    for measure, name in (("accuracy", "accuracy"), ("tokens_per_answer", "tokens"), ("think_share", "thinks")):
+        for variant, how in (("greedy", "greedy"), ("t1", "temperature 1")):
+            fields = made.get(measure, {}).get(variant, {}).get(CORE)
+            if fields:
+                yield f"{name}, {how}", fields, measure != "tokens_per_answer"
+    for key in made:
+        if key.startswith("pass") and CORE in made[key]:
+            yield f"pass@{key.removeprefix('pass')}", made[key][CORE], True
+    fields = made.get("t1_minus_best_temperature", {}).get(CORE)
+    if fields:
+        yield "accuracy: temperature 1 − the other at its best", fields, True
 
 
 def _temperature(sources: Sources) -> str:
@@ -234,7 +240,7 @@ def generalization(sources: Sources) -> Section:
         if groups:
             parts.append(bar_chart(f"{model.name}, greedy", groups, kinds, y_label="accuracy", percent=True))
     return section(
-        "beyond",
+        "Beyond",
         title,
         *(parts or [absent("no evaluation asked harder problems or unseen wordings")]),
         lead="Harder: more steps, names or numbers than any page or training problem has. Unseen wordings: "
@@ -248,37 +254,37 @@ def _values(model: Evaluation, variant: str) -> dict[str, Estimate]:
 
 def facts(sources: Sources) -> Section:
     """Accuracy of fact questions against how often the pages state the fact."""
-    lines, rows = [], []
+    lines: list[Line] = []
+    cells: dict[str, dict[str, str]] = {}
     for role in COMPARED:
         model = sources.evaluations.get(role)
         bins = by_mentions(model.of("greedy")) if model else []
-        made = [estimate_of(bin["accuracy"]) for bin in bins]
-        if model is None or not made:
+        if model is None or not bins:
             continue
+        made = [estimate_of(bin["accuracy"]) for bin in bins]
         at = [max(0.5, bin["mean"]) for bin in bins]
-        lines.append(
-            Line(model.name, model.color, at, [e.value for e in made], [e.low for e in made], [e.high for e in made])
-        )
-        rows += [
-            [
-                model.name,
-                f"{bin['low']}–{bin['high']}" if bin["high"] > bin["low"] else str(bin["low"]),
-                interval(e, True),
-                f"{e.n:,}",
-            ]
-            for bin, e in zip(bins, made, strict=True)
-        ]
+        low, high = [e.low for e in made], [e.high for e in made]
+        lines.append(Line(model.name, model.color, at, [e.value for e in made], low, high))
+        for bin, estimate in zip(bins, made, strict=True):
+            name = f"{bin['low']}–{bin['high']} (n={estimate.n})" if bin["high"] else f"0 (n={estimate.n})"
+            cells.setdefault(name, {})[model.name] = interval(estimate, True)
     if not lines:
-        return section("facts", "Memory", absent("no evaluation asked questions about the world's facts"))
+        return section("Memory", "Memory", absent("no evaluation asked questions about the world's facts"))
     chart = line_chart(
-        "Facts recalled against times read", lines, x_label="times that the pages state the fact", y_label="accuracy",
-        percent=True, log_x=True,
-    )  # fmt: skip
-    table = data_table(["model", "mentions", "accuracy, greedy", "n"], rows)
+        "Facts recalled against times read",
+        lines,
+        x_label="times that the pages state the fact",
+        y_label="accuracy",
+        percent=True,
+        log_x=True,
+    )
+    names = [line.name for line in lines]
+    rows = [[bin, *(found.get(name, "–") for name in names)] for bin, found in cells.items()]
+    table = data_table(["mentions", *names], rows)
     return section(
-        "facts",
         "Memory",
-        grid(chart, f"<figure><figcaption>By number of mentions</figcaption>{table}</figure>"),
+        "Memory",
+        grid(chart, f"<figure><figcaption>Accuracy by number of mentions, greedy</figcaption>{table}</figure>"),
         lead="These questions cannot be reasoned out. The pages mention facts by Zipf's law, some once, some "
         "often; the facts asked here were never the subject of a training question.",
     )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-from thinkling.evaluate.axis import interval, number
+from thinkling.evaluate.axis import change, number
 from thinkling.evaluate.decompose import STYLES, by_level, by_style, decompose
 from thinkling.evaluate.plots import Bars, Line, bar_chart, data_table, line_chart
 from thinkling.evaluate.pool import Row
@@ -29,7 +29,7 @@ def on_and_off(sources: Sources, metrics: Mapping[str, Any]) -> Section:
     asked = [m for role in ("sft", "rl") if (m := sources.evaluations.get(role)) and m.of("think_on")]
     title = "Does thinking help?"
     if not asked:
-        return section("thinking", title, absent("no evaluation asked with thinking forced on and forbidden"))
+        return section("Thinking", title, absent("no evaluation asked with thinking forced on and forbidden"))
     families = [name for name in sources.families() if name in asked[-1].estimates("think_on", "accuracy")]
     parts = []
     for family in families:
@@ -47,7 +47,7 @@ def on_and_off(sources: Sources, metrics: Mapping[str, Any]) -> Section:
     if "control_direct" not in sources.evaluations:
         parts.append(absent("the control fine-tuned on direct answers only"))
     return section(
-        "thinking",
+        "Thinking",
         title,
         *parts,
         lead="One model, the same problems, greedy: with its think part opened for it (on), left to choose "
@@ -103,7 +103,7 @@ def longer(sources: Sources) -> Section:
     before, after = sources.evaluations.get("sft"), sources.evaluations.get("rl")
     sides = [_core_answers(model) for model in (before, after) if model]
     if before is None or after is None or not all(sides):
-        return section("longer", title, absent("SFT and RL were not both evaluated at temperature 1"))
+        return section("Length", title, absent("SFT and RL were not both evaluated at temperature 1"))
     table = [_style_row(style, by_style(sides[0])[style], by_style(sides[1])[style]) for style in STYLES]
     header = ["style", "share SFT", "share RL", "tokens SFT", "tokens RL", "accuracy SFT", "accuracy RL"]
     parts = [grid(_style_bars(sides), _length_by_level(before, after)), data_table(header, table)]
@@ -111,13 +111,13 @@ def longer(sources: Sources) -> Section:
     for quantity, name in (("tokens", "tokens per answer"), ("score", "accuracy")):
         made = decompose(sides[0], sides[1], quantity)
         percent = quantity == "score"
-        rows.append([name, *(interval(e, percent, sign=True) for e in (made.total, made.selection, made.within))])
+        rows.append([name, *(change(e, percent) for e in (made.total, made.selection, made.within))])
     split = data_table(["from SFT to RL", "change", "of it selection of styles", "of it within styles"], rows)
     parts += [heading("Call selection selection"), split]
     made = decompose(sides[0], sides[1])
     parts.append(paragraph(_reading(made.total, made.selection)))
     return section(
-        "longer",
+        "Length",
         title,
         *parts,
         lead="SFT taught several styles of answering, some of them longer and more often right. RL can make "
@@ -184,7 +184,7 @@ def examples(sources: Sources, count: int) -> Section:
     title = "Examples"
     model = sources.evaluations.get("rl") or sources.evaluations.get("sft")
     if model is None:
-        return section("examples", title, absent("neither RL nor SFT was evaluated"))
+        return section("Examples", title, absent("neither RL nor SFT was evaluated"))
     other = sources.evaluations.get("sft") if model.role == "rl" else None
     shown = []
     for family in model.summary["families"]:
@@ -192,7 +192,7 @@ def examples(sources: Sources, count: int) -> Section:
             rows = _picked(model, other, family, right)[:count]
             shown += [_example(row, model, other) for row in rows]
     return section(
-        "examples",
+        "Examples",
         title,
         *shown,
         lead="Greedy answers to test problems, per family right and wrong ones, the first by problem key: "

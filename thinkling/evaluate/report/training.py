@@ -33,8 +33,8 @@ def r1_figure(sources: Sources) -> str:
     if "rl_model" not in sources.stages:
         return absent("reinforcement learning")
     return grid(
-        _rl_chart(sources, "Accuracy grows …", "held_out.mean", "held-out accuracy", percent=True),
-        _rl_chart(sources, "… and so do the answers", "length", "tokens per answer"),
+        _rl_chart(sources, "Accuracy over RL", "held_out.mean", "held-out accuracy", percent=True),
+        _rl_chart(sources, "Length of answers over RL", "length", "tokens per answer"),
     )
 
 
@@ -49,7 +49,7 @@ def reinforcement(sources: Sources) -> Section:
     """All of RL's curves."""
     title = "Reinforcement learning"
     if "rl_model" not in sources.stages:
-        return section("rl", title, absent("reinforcement learning"))
+        return section("RL", title, absent("reinforcement learning"))
     charts = [
         _rl_chart(sources, "Reward", "reward", "mean reward", percent=True,
                   note="Of samples at the training temperature; the control's before shuffling."),
@@ -64,7 +64,7 @@ def reinforcement(sources: Sources) -> Section:
         charts.append(_rl_chart(sources, "Divergence from SFT", "kl", "KL, nats per token"))
     control = "" if "control_shuffled_model" in sources.stages else absent("RL with shuffled rewards, the control")
     return section(
-        "rl",
+        "RL",
         title,
         grid(*charts),
         control,
@@ -88,7 +88,7 @@ def _outcomes(sources: Sources) -> str:
     ]
     if not rows:
         return ""
-    names = (("right", "direct"), ("wrong", "rl"), ("unreadable", "none"))
+    names = (("right", "direct"), ("wrong", "check"), ("unreadable", "none"))
     layers = [Layer(name, color, part.y) for (name, color), part in zip(names, parts, strict=True)]
     return area_chart(
         "What becomes of the samples", list(parts[0].x), layers, x_label="RL step", y_label="share of answers"
@@ -109,7 +109,7 @@ def pretraining(sources: Sources) -> Section:
     """The loss curve, bits per byte, and what the model writes as it learns."""
     title = "Pretraining and fine-tuning"
     if "pretrain" not in sources.stages:
-        return section("pretraining", title, absent("pretraining"))
+        return section("Pretraining", title, absent("pretraining"))
     rows = sources.log("pretrain")
     metrics = sources.stages["pretrain"].manifest.metrics
     charts = [
@@ -139,7 +139,7 @@ def pretraining(sources: Sources) -> Section:
     used = next((row["flop_utilization"] for row in reversed(rows) if "flop_utilization" in row), None)
     facts += [f"FLOP utilization: {number(used, True)}"] if used is not None else []
     return section(
-        "pretraining",
+        "Pretraining",
         title,
         paragraph("; ".join(facts) + "." if facts else ""),
         grid(*charts),
@@ -172,16 +172,17 @@ def funnel(sources: Sources) -> Section:
     title = "From pages to text"
     rows = sources.table("data", "funnel.json")
     if rows is None:
-        return section("data", title, absent("the data stage"))
+        return section("Data", title, absent("the data stage"))
     table = data_table(
         ["step", "in", "taken out", "kept", "most common reason"],
         [
             [row["step"].replace("_", " "), *(f"{row[key]:,}" for key in ("in", "rejected", "kept")), _reason(row)]
             for row in rows
         ],
+        text=(4,),
     )
     return section(
-        "data",
+        "Data",
         title,
         table,
         _scores(sources.table("data", "scores.json")),
@@ -237,11 +238,11 @@ def costs(sources: Sources) -> Section:
             ]
         )
     if not rows:
-        return section("costs", "What it cost", absent("any stage"))
+        return section("Cost", "What it cost", absent("any stage"))
     total = sum(artifact.timing().get("seconds", 0.0) for artifact in sources.artifacts.values())
-    table = data_table(["artifact", "what", "seconds", "tokens", "peak memory, MB"], rows)
+    table = data_table(["artifact", "what", "seconds", "tokens", "peak memory, MB"], rows, text=(1,))
     return section(
-        "costs",
+        "Cost",
         "What it cost",
         table,
         paragraph(f"Together {clock(total)} (minutes and seconds), stages one after another."),
