@@ -10,10 +10,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import numba
 import numpy as np
+import torch  # noqa: F401  (loads the OpenMP library that Numba's threads then share with PyTorch's)
 from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic, overload
+
+# OpenMP first: one pool of threads for matrix products and kernels; two pools would fight for the cores.
+numba.config.THREADING_LAYER_PRIORITY = ["omp", "tbb", "workqueue"]  # type: ignore[attr-defined]
 
 # reassoc lets sums vectorize, nnan maxima; the training loop checks its loss for NaN instead.
 FASTMATH = {"reassoc", "contract", "nsz", "arcp", "nnan"}

@@ -147,7 +147,7 @@ def run(ctx: StageContext, recipe: Recipe) -> dict[str, Any]:
         total, _ = model.ops.cross_entropy(model.hidden(packed), model.head, target_N, scale_N)
         total.backward()
         model.collect_gradients()
-        return {"loss": float(total), "tokens": tokens}
+        return {"loss": float(total.detach()), "tokens": tokens}
 
     def after(done: int) -> dict[str, Any]:
         if done % recipe.measure_every and done != recipe.steps:

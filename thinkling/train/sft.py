@@ -88,7 +88,7 @@ def run(ctx: StageContext, recipe: Recipe) -> dict[str, Any]:
         total.backward()
         model.collect_gradients()
         read = windows.packed.ids_BT.numel()
-        return {"loss": float(total), "tokens": read, "learned_tokens": len(target_N)}
+        return {"loss": float(total.detach()), "tokens": read, "learned_tokens": len(target_N)}
 
     train(
         ctx, model, optimizer, steps=recipe.steps, schedule=recipe.schedule, step=step, what=ctx.name,
