@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from thinkling.core import build as building
@@ -24,7 +25,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 # Draws one number per step; its state is the step and the numbers, so a resumed run must equal a whole one.
 TOY = """
-import json, os, signal, time
+import json, os, signal, subprocess, sys, time
 from pydantic import Field
 from thinkling.core.recipe import StageRecipe
 from thinkling.core.seeds import stream
@@ -44,6 +45,12 @@ def run(ctx, recipe):
         raise ValueError("a bug")
     if recipe.fail == "role":
         ctx.parents["model"]
+    if recipe.fail == "helper":
+        code = "x = bytearray(b'x') * (200 << 20); import time; time.sleep(60)"
+        helper = subprocess.Popen([sys.executable, "-c", code])
+        ctx.log(helper=helper.pid)
+        time.sleep(3)
+        return {}
     precision = ctx.choose("precision", lambda: os.environ.get("TOY_PRECISION", "float32"))
     state = ctx.scratch / "state.json"
     drawn = json.loads(state.read_text()) if state.exists() else []
@@ -304,6 +311,17 @@ def test_one_stage_alone_with_a_parent_from_elsewhere(place: Path) -> None:
     elsewhere = run_stage(place / "recipes" / "b.toml", place / "other", parents={"before": place / "out" / "a"})
     assert elsewhere.path == place / "other" / "b" and elsewhere.manifest.id == here.manifest.id
     assert run(place, until="b")["b"].manifest.id == here.manifest.id
+
+
+def test_helpers_of_a_stage_count_towards_its_memory_and_do_not_outlive_it(place: Path) -> None:
+    recipe(place, "a", fail="helper")
+    artifact = run(place, until="a")["a"]
+    assert 200e6 < artifact.timing()["peak_rss_bytes"] < 600e6
+    helper = artifact.log()[0]["helper"]
+    deadline = time.monotonic() + 10
+    while psutil.pid_exists(helper) and psutil.Process(helper).status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < deadline, "the helper is still running"
+        time.sleep(0.02)
 
 
 def test_time_and_memory_are_written_beside_the_hashes(place: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TextIO
@@ -49,12 +48,11 @@ class Chat:
         sampling = Sampling(temperature=self.temperature, max_tokens=self.max_tokens or self.model.max_len)
         seed = derive(self.seed, "chat", len(self.turns))
         speaker = Speaker(self.model.tokenizer, self.out, thinking=bool(self.think))
-        start = time.monotonic()
         try:
             reply = self.model.chat(messages, think=self.think, sampling=sampling, seed=seed, on_token=speaker.push)
         finally:
             speaker.finish()
-        self._footer(reply, speaker.count, time.monotonic() - start)
+        self._footer(reply, speaker)
         self.turns += [Message.user(text), reply.message]
         self.last = reply
         return reply
@@ -109,9 +107,10 @@ class Chat:
         self.turns, self.last = [], None
         self._tell("a new conversation")
 
-    def _footer(self, reply: Reply, count: int, seconds: float) -> None:
+    def _footer(self, reply: Reply, speaker: Speaker) -> None:
         cut = ", cut off there" if reply.completion.finish == "length" else ""
-        self._tell(f"{count} tokens, {count / max(seconds, 1e-9):,.0f} tokens/s{cut}")
+        rate = f", {speaker.rate():,.0f} tokens/s" if speaker.count > 1 else ""
+        self._tell(f"{speaker.count} tokens{rate}{cut}")
 
     def _tell(self, text: str) -> None:
         self.out.write(Paint(self.out)(DIM, text) + "\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import TextIO
 
@@ -39,12 +40,15 @@ class Speaker:
         self._ends = set(stop_ids(tokenizer))
         self._thinking = False
         self.count = 0
+        self._first = self._last = 0.0
         if thinking:
             self._begin_thinking()
 
     def push(self, token: int) -> None:
         """Show one more id."""
         self.count += 1
+        self._last = time.monotonic()
+        self._first = self._first or self._last
         if token in self._ends:
             return
         if token == self._opens and not self._thinking:
@@ -53,6 +57,10 @@ class Speaker:
             self._end_thinking()
         else:
             self._write(self._text.push(token))
+
+    def rate(self) -> float:
+        """Tokens per second from the first token on: reading the prompt (and compiling, once) left out."""
+        return (self.count - 1) / max(self._last - self._first, 1e-9)
 
     def finish(self) -> None:
         """End the turn and its line, also in the middle of a thought."""
