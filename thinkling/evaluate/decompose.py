@@ -153,7 +153,7 @@ def problem_means(answers: Sequence[Answer], quantity: str) -> dict[str, dict[st
         value: Any = getattr(answer, quantity)
         if value is not None:
             values[answer.family][answer.key].append(float(value))
-    return {f: {key: float(np.mean(v)) for key, v in rows.items()} for f, rows in values.items()}
+    return {f: {key: sum(v) / len(v) for key, v in rows.items()} for f, rows in values.items()}
 
 
 def _table(answers: Sequence[Answer], quantity: str) -> dict[tuple[str, str], list[tuple[str, float]]]:

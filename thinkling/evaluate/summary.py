@@ -26,7 +26,7 @@ def per_problem(rows: Iterable[Row], value: Callable[[Row], float | None]) -> Pe
         number = value(row)
         if number is not None:
             found[row.family][row.key].append(number)
-    return {f: {key: float(np.mean(v)) for key, v in problems.items()} for f, problems in found.items()}
+    return {f: {key: sum(v) / len(v) for key, v in problems.items()} for f, problems in found.items()}
 
 
 def accuracy(row: Row) -> float | None:
