@@ -45,9 +45,7 @@ def chat(name: str, turns: int) -> Generator[Any, Any, list[str]]:
     limit=st.integers(1, 7),
     waits=st.lists(st.integers(1, 5), min_size=1, max_size=5),
 )
-def test_outcomes_keep_the_input_order_whatever_finishes_first(
-    turns: list[int], limit: int, waits: list[int]
-) -> None:
+def test_outcomes_keep_the_input_order_whatever_finishes_first(turns: list[int], limit: int, waits: list[int]) -> None:
     backend = Scripted(echo, patience=lambda ticket: waits[ticket % len(waits)])
     outcomes = drive((chat(f"g{i}t", k) for i, k in enumerate(turns)), backend, limit=limit)
     assert outcomes == [[f"g{i}t{t}/0" for t in range(k)] for i, k in enumerate(turns)]

@@ -109,9 +109,7 @@ def test_seeds_differ_between_attempts_and_do_not_depend_on_the_company() -> Non
         many = run(3, script, n=4, policy=policy)
         assert len({e.seed for group in many for e in group}) == 12
         assert [e.seed for e in run(1, script, n=4, policy=policy)[0]] == [e.seed for e in many[0]]
-        assert {e.seed for e in run(3, script, n=4, seed=4, policy=policy)[0]}.isdisjoint(
-            e.seed for e in many[0]
-        )
+        assert {e.seed for e in run(3, script, n=4, seed=4, policy=policy)[0]}.isdisjoint(e.seed for e in many[0])
 
 
 def test_the_answer_is_graded_without_the_thinking() -> None:

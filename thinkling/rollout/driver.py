@@ -183,9 +183,7 @@ class _Drive(Generic[T]):
         """Advance a generator to its next effects, or to its end."""
         while True:
             try:
-                asked = (
-                    run.generator.throw(value) if isinstance(value, Exception) else run.generator.send(value)
-                )
+                asked = run.generator.throw(value) if isinstance(value, Exception) else run.generator.send(value)
             except StopIteration as stop:
                 return self.finish(run, stop.value)
             except Exception as error:

@@ -111,8 +111,7 @@ def episodes(
         else:
             bills = [sampled.usage for sampled in outcome] if policy.grouped else [usage]
             made[index] = [
-                _graded(problem, policy, ask, i, outcome[i], bills[i], family_of(problem))
-                for i in range(ask.n)
+                _graded(problem, policy, ask, i, outcome[i], bills[i], family_of(problem)) for i in range(ask.n)
             ]
         if progress is not None:
             for episode in made[index]:
