@@ -1,6 +1,6 @@
 """Chained arithmetic word problems: someone owns some things, then one event follows another.
 
-Level = number of events (1-6, uniform; 7-9 out of distribution). All values stay whole, within 0-200.
+Level = number of events (1-6, uniform; 7-9 out of distribution). All values stay whole, within 1-99.
 The work is a row of equations ("3*8=24 12+24=36 36-9=27"), written without spaces because every digit
 and every space is a token, and a token is what thinking costs.
 """
@@ -18,7 +18,7 @@ from thinkling.tasks.words import CONTAINERS, FIRST_NAMES, OBJECTS, plural, pron
 Event = tuple[str, int, int]  # ("+", b, 0), ("-", b, 0), ("*", b, 0), ("+*", boxes, each), ("-*", boxes, each)
 Equation = tuple[str, int, int, int]  # (operator, left, right, result)
 
-HIGHEST = 200
+HIGHEST = 99
 
 # One wording: how the story opens, how each kind of event is told, how it asks. {n} name, {p} pronoun
 # capitalized, {t} things, {f} friend, {a} {b} numbers, {box} a container, {boxes} its plural.

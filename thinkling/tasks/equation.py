@@ -1,7 +1,7 @@
 """The apples-and-oranges equation: two kinds of fruit, one price known, the total known; find the other.
 
-Level: 1 both prices below 10, 2 one of them, 3 neither; 4 (out of distribution) holds a count of 10-15
-or a price of 20-39. Training uses counts 2-9 and prices 2-19.
+Level: 1 both prices below 7, 2 one of them, 3 neither; 4 (out of distribution) holds a count of 10-15
+or a price of 13-25. Training uses counts 2-9 and prices 2-12.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ HELD_OUT = (
 
 def level_of(a: int, b: int, x: int, p: int) -> int:
     """The difficulty of ``a`` fruits at the unknown price ``x`` and ``b`` at ``p``."""
-    if max(a, b) > 9 or max(x, p) > 19:
+    if max(a, b) > 9 or max(x, p) > 12:
         return 4
-    return 1 + (x > 9) + (p > 9)
+    return 1 + (x > 6) + (p > 6)
 
 
 class Equation(WorkedFamily):
@@ -42,7 +42,7 @@ class Equation(WorkedFamily):
     def draw(self, rng: random.Random, level: int | None = None, ood: bool = False, unseen: bool = False) -> Draft:
         if level is not None or ood:
             level = self.pick_level(rng, level, ood)
-        highest = (15, 39) if ood else (9, 19)
+        highest = (15, 25) if ood else (9, 12)
         while True:
             a, b = rng.randint(2, highest[0]), rng.randint(2, highest[0])
             x, p = rng.randint(2, highest[1]), rng.randint(2, highest[1])

@@ -1,8 +1,10 @@
-"""Sorting: put a list of different whole numbers (0-99) into ascending or descending order.
+"""Sorting: put a list of different two-digit numbers into ascending or descending order.
 
-Level = length of the list (3-7; 8-10 out of distribution). The key is the set of numbers, so that no
+Level = length of the list (3-6; 7-9 out of distribution). The key is the set of numbers, so that no
 test list is ever seen in another order. The work gathers the numbers by tens, because taking the smallest
-again and again and listing what is left costs tokens with the square of the length.
+again and again and listing what is left costs tokens with the square of the length. One style walks through
+all nine tens digits, which costs tokens but asks only "who begins with this digit?" at a time; the other
+writes down just the tens that occur, in order, which is shorter and takes more thought per token.
 """
 
 from __future__ import annotations
@@ -36,12 +38,12 @@ def listed(numbers: Sequence[int]) -> str:
 
 class Sort(WorkedFamily):
     name = "sort"
-    levels = (3, 4, 5, 6, 7)
-    ood_levels = (8, 9, 10)
+    levels = (3, 4, 5, 6)
+    ood_levels = (7, 8, 9)
 
     def draw(self, rng: random.Random, level: int | None = None, ood: bool = False, unseen: bool = False) -> Draft:
         level = self.pick_level(rng, level, ood)
-        numbers = rng.sample(range(100), level)
+        numbers = rng.sample(range(10, 100), level)
         down = rng.random() < 0.5
         wording, meta = pick_wording(rng, SEEN, HELD_OUT, unseen)
         order = sorted(numbers, reverse=down)
@@ -55,7 +57,7 @@ class Sort(WorkedFamily):
         down = bool(problem.meta["down"])
         order = sorted(numbers, reverse=down)
         taken = _slipped(rng, order) if slip else order
-        text = _tens_first(taken) if planned else _by_tens(taken)
+        text = _tens_first(taken) if planned else _by_tens(taken, down)
         sign = ">" if down else "<"
         # The check compares neighbors; an unseen slip is checked at one end only.
         check = f"Check: {sign.join(map(str, taken[-2:] if slip else taken))}."
@@ -72,9 +74,11 @@ def _buckets(order: Sequence[int]) -> list[tuple[int, list[int]]]:
     return [(ten, [item for item in order if item // 10 == ten]) for ten in tens]
 
 
-def _by_tens(order: Sequence[int]) -> str:
-    """Tens digit by tens digit: "0:7 1:19 4:42,47"."""
-    return " ".join(f"{ten}:{','.join(map(str, items))}" for ten, items in _buckets(order))
+def _by_tens(order: Sequence[int], down: bool) -> str:
+    """Through all tens digits, empty ones too: "1:19 2- 3- 4:42,47 5- 6- 7- 8- 9-"."""
+    found = {ten: [item for item in order if item // 10 == ten] for ten in range(1, 10)}
+    walk = reversed(found) if down else found
+    return " ".join(f"{ten}:{','.join(map(str, found[ten]))}" if found[ten] else f"{ten}-" for ten in walk)
 
 
 def _tens_first(order: Sequence[int]) -> str:
