@@ -133,10 +133,10 @@ class LocalBackend:
 
     def _sampled(self, effect: Sample, prompt: tuple[int, ...], completion: Completion) -> Sampled:
         forced = completion.origins.count("forced")
-        origins: tuple[Origin, ...] = ("prompt",) * len(prompt)
+        origins: list[Origin] = ["prompt"] * len(prompt)
         tokens = TokenSeq(
             prompt + completion.tokens,
-            origins + completion.origins,
+            (*origins, *completion.origins),
             (0.0,) * len(prompt) + completion.logprobs,
         )
         said = completion.tokens[forced:]

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from thinkling.engine.kernels import BLOCK
+from thinkling.engine.vectors import BLOCK
 
 
 def blocks_for(length: int) -> int:

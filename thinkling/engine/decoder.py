@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numba
 import numpy as np
 import torch
 
 from thinkling.core.errors import UserError
 from thinkling.engine import kernels
 from thinkling.engine.blocks import Blocks
+from thinkling.engine.vectors import LANES
 from thinkling.model.config import ModelConfig
 
 
@@ -48,14 +50,12 @@ class Layer:
 class Decoder:
     """Runs tokens through the model. ``max_rows`` bounds the tokens, ``max_logits`` the logit rows of a run.
 
-    Raises UserError where a head is no multiple of 8 wide (the attention kernel's unrolling).
+    Raises UserError where a head is no multiple of 16 wide (the attention kernel's vectors).
     """
 
-    def __init__(
-        self, config: ModelConfig, dtype: torch.dtype, max_rows: int, max_logits: int, max_len: int
-    ) -> None:
-        if config.head_dim % 8:
-            raise UserError(f"engine: head_dim must be a multiple of 8, came {config.head_dim}")
+    def __init__(self, config: ModelConfig, dtype: torch.dtype, max_rows: int, max_logits: int, max_len: int) -> None:
+        if config.head_dim % LANES:
+            raise UserError(f"engine: head_dim must be a multiple of {LANES}, came {config.head_dim}")
         self.config, self.dtype = config, dtype
         d, e, f, v = config.hidden_size, config.head_dim, config.intermediate_size, config.vocab_size
         heads, groups = config.num_attention_heads, config.num_key_value_heads
@@ -110,7 +110,7 @@ class Decoder:
             layer.down.copy_(fetch(at + "mlp.down_proj.weight", (d, f)))
             layer.attention_norm[:] = fetch(at + "input_layernorm.weight", (d,)).float().numpy()
             layer.mlp_norm[:] = fetch(at + "post_attention_layernorm.weight", (d,)).float().numpy()
-            layer.q_norm[:] = fetch(at + "self_attn.q_norm.weight", (e,)).float().numpy()
+            layer.q_norm[:] = fetch(at + "self_attn.q_norm.weight", (e,)).float().numpy() / np.sqrt(e)
             layer.k_norm[:] = fetch(at + "self_attn.k_norm.weight", (e,)).float().numpy()
         self.value_head = None
         if "value_head.weight" in weights:
@@ -142,7 +142,7 @@ class Decoder:
         for number, layer in enumerate(self.layers):
             torch.mm(hidden, layer.qkv.t(), out=qkv)
             kernels.attention(
-                qkv_, heads, layer.q_norm, layer.k_norm, eps, self.cos, self.sin,
+                numba.get_num_threads(), qkv_, heads, layer.q_norm, layer.k_norm, eps, self.cos, self.sin,
                 cache.keys[number], cache.values[number], tables, sequences, positions, attended_,
             )  # fmt: skip
             torch.mm(attended, layer.out.t(), out=branch)

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from thinkling.core.types import Completion, Finish, Request
+from thinkling.core.types import Completion, Finish, Origin, Request
 
 Top = tuple[tuple[int, float], ...]
 Key = tuple[tuple[int, ...], int, int]  # tokens, how many of them are the prompt proper, top_logprobs
@@ -103,6 +103,14 @@ class Job:
         request = self.request
         return bool(self.stream or request.sampling.stop or request.mask or request.top_logprobs)
 
+    def take_over(self, prompt: Prompt, limit: int) -> None:
+        """Learn what the prompt's computation found about the given tokens, of which ``limit`` fit."""
+        self.value, self.prompt = prompt.value, None
+        if not self.logprobs:
+            self.logprobs = tuple(prompt.logprobs)
+            self.top = list(prompt.top) if self.request.top_logprobs else []
+        self.given, self.logprobs, self.top = self.given[:limit], self.logprobs[:limit], self.top[:limit]
+
     def stops(self, token: int, text: TokenText) -> bool:
         """Whether the text, with this token, contains a stop string; special tokens interrupt text."""
         if token in text.special.values():
@@ -113,8 +121,9 @@ class Job:
         self.tail = (self.tail + piece)[-(longest - 1 + len(piece)) :]
         return any(stop.encode() in self.tail for stop in self.request.sampling.stop)
 
-    def complete(
-        self, tokens: list[int], logprobs: list[float], finish: Finish, weights_id: str
-    ) -> Completion:
-        origins = ("forced",) * min(self.forced, len(tokens)) + ("sampled",) * (len(tokens) - self.forced)
-        return Completion(tuple(tokens), tuple(logprobs), origins, finish, weights_id, tuple(self.top))
+    def complete(self, tokens: list[int], logprobs: list[float], finish: Finish, weights_id: str) -> Completion:
+        forced = min(self.forced, len(tokens))
+        origins: list[Origin] = ["forced"] * forced + ["sampled"] * (len(tokens) - forced)
+        return Completion(
+            tuple(tokens), tuple(logprobs), tuple(origins), finish, weights_id, tuple(self.top[: len(tokens)])
+        )

@@ -12,15 +12,30 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit, prange
+from numba import prange, types
+from numba.extending import intrinsic
 
 from thinkling.core.types import Sampling
-from thinkling.engine.kernels import FAST, bits_to_float, exp32, widen
+from thinkling.engine.kernels import kernel, parallel_kernel
+from thinkling.engine.vectors import larger
+from thinkling.model.lowlevel import exp32, load
 
-CHUNK = 64
+CHUNK = 64  # ids whose weights are summed at once before the draw looks inside
+_ABOVE_ONE = np.uint32(0x3F800001)  # bits of the float32 next after 1
+_NEVER = np.float32(-3.0e38)  # in place of a denied id's logit
 
 
-@njit(**FAST)
+@intrinsic
+def bits_to_float(typingctx: Any, bits: Any) -> Any:
+    """The float32 with these 32 bits."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.bitcast(args[0], context.get_value_type(types.float32))
+
+    return types.float32(types.uint32), codegen
+
+
+@kernel
 def uniform(seed: Any, position: Any) -> float:
     """A number in [0, 1) that depends on (seed, position) alone.
 
@@ -34,53 +49,54 @@ def uniform(seed: Any, position: Any) -> float:
     return np.float64(z >> np.uint64(11)) * (1.0 / 9007199254740992.0)
 
 
-@njit(**FAST)
+@kernel
 def log_total(logits: Any) -> Any:
     """(largest logit, log of the sum of e**(logit - largest)) of one row."""
-    top = widen(logits[0])
+    top = load(logits[0])
     for i in range(logits.shape[0]):
-        top = max(top, widen(logits[i]))
+        top = larger(top, load(logits[i]))
     total = np.float32(0.0)
     for i in range(logits.shape[0]):
-        total += exp32(widen(logits[i]) - top)
+        total += exp32(load(logits[i]) - top)
     return top, np.log(total)
 
 
-@njit(**FAST)
+@kernel
 def keep_count(p: Any, k: int) -> None:
-    """Zero all but the ``k`` largest of ``p`` (none negative)."""
-    low, high = np.uint32(0), np.uint32(0x7F800000)  # count(p >= low) >= k > count(p >= high)
+    """Zero all but the ``k`` largest of ``p`` (within 0..1)."""
+    wanted = np.float32(k)  # counted in float32, exact up to 2**24, because that vectorizes
+    low, high = np.uint32(0), _ABOVE_ONE  # count(p >= low) >= k > count(p >= high)
     while high - low > 1:
         middle = np.uint32(low + (high - low) // np.uint32(2))
-        threshold = bits_to_float(middle)
-        count = np.int32(0)
+        threshold, count = bits_to_float(middle), np.float32(0.0)
         for i in range(p.shape[0]):
-            count += np.int32(1) if p[i] >= threshold else np.int32(0)
-        if count >= k:
+            count += np.float32(1.0) if p[i] >= threshold else np.float32(0.0)
+        if count >= wanted:
             low = middle
         else:
             high = middle
-    threshold, above = bits_to_float(low), 0
+        if count == wanted:
+            break
+    threshold, kept = bits_to_float(low), 0
     for i in range(p.shape[0]):
         if p[i] > threshold:
-            above += 1
+            kept += 1
     for i in range(p.shape[0]):
         if p[i] < threshold:
             p[i] = np.float32(0.0)
         elif p[i] == threshold:
-            above += 1
-            if above > k:
+            kept += 1
+            if kept > k:
                 p[i] = np.float32(0.0)
 
 
-@njit(**FAST)
+@kernel
 def keep_mass(p: Any, mass: Any) -> None:
-    """Zero all but the fewest largest of ``p`` that sum to at least ``mass`` (Holtzman et al. 2020)."""
-    low, high = np.uint32(0), np.uint32(0x7F800000)  # sum(p >= low) >= mass > sum(p >= high)
+    """Zero all but the fewest largest of ``p`` (within 0..1) that sum to ``mass`` or more (Holtzman et al. 2020)."""
+    low, high = np.uint32(0), _ABOVE_ONE  # sum(p >= low) >= mass > sum(p >= high)
     while high - low > 1:
         middle = np.uint32(low + (high - low) // np.uint32(2))
-        threshold = bits_to_float(middle)
-        total = np.float32(0.0)
+        threshold, total = bits_to_float(middle), np.float32(0.0)
         for i in range(p.shape[0]):
             total += p[i] if p[i] >= threshold else np.float32(0.0)
         if total >= mass:
@@ -89,8 +105,7 @@ def keep_mass(p: Any, mass: Any) -> None:
             high = middle
     threshold, kept = bits_to_float(low), np.float32(0.0)
     for i in range(p.shape[0]):
-        if p[i] > threshold:
-            kept += p[i]
+        kept += p[i] if p[i] > threshold else np.float32(0.0)
     for i in range(p.shape[0]):
         if p[i] < threshold:
             p[i] = np.float32(0.0)
@@ -100,50 +115,47 @@ def keep_mass(p: Any, mass: Any) -> None:
             kept += threshold
 
 
-@njit(**FAST)
-def weigh(logits: Any, denied: Any, temperature: Any, top_k: Any, top_p: Any, min_p: Any, p: Any) -> Any:
-    """Fill ``p`` with the unnormalized sampling distribution; returns its sum (0: all is denied).
-
-    ``denied`` is empty, or holds a 1 for each id that may not come next. ``temperature`` > 0.
-    """
-    size = p.shape[0]
-    inverse = np.float32(1.0) / temperature
-    for i in range(size):
-        p[i] = widen(logits[i])
-    if denied.shape[0]:
-        for i in range(size):
-            p[i] = np.float32(-3.0e38) if denied[i] else p[i]
-    top = p[0]
-    for i in range(size):
-        top = max(top, p[i])
-    if top <= np.float32(-3.0e38):
-        return np.float32(0.0)
+@kernel
+def total_of(p: Any) -> Any:
     total = np.float32(0.0)
-    for i in range(size):
-        p[i] = exp32((p[i] - top) * inverse)
-        total += p[i]
-    if denied.shape[0]:
-        for i in range(size):
-            p[i] = np.float32(0.0) if denied[i] else p[i]
-    if top_k == 0 and top_p >= 1.0 and min_p == 0.0 and denied.shape[0] == 0:
-        return total
-    if 0 < top_k < size:
-        keep_count(p, top_k)
-    if top_p < np.float32(1.0):
-        total = np.float32(0.0)
-        for i in range(size):
-            total += p[i]
-        keep_mass(p, total * top_p)
-    if min_p > np.float32(0.0):  # the likeliest has weight 1 (Nguyen et al. 2024)
-        for i in range(size):
-            p[i] = p[i] if p[i] >= min_p else np.float32(0.0)
-    total = np.float32(0.0)
-    for i in range(size):
+    for i in range(p.shape[0]):
         total += p[i]
     return total
 
 
-@njit(**FAST)
+@kernel
+def allow(logits: Any, denied: Any, p: Any) -> Any:
+    """Copy the logits that are not denied to ``p``, the others as ``_NEVER``; returns the largest."""
+    top = _NEVER
+    for i in range(p.shape[0]):
+        p[i] = load(logits[i])
+    for i in range(denied.shape[0]):
+        p[i] = _NEVER if denied[i] else p[i]
+    for i in range(p.shape[0]):
+        top = larger(top, p[i])
+    return top
+
+
+@kernel
+def weigh(top: Any, temperature: Any, top_k: Any, top_p: Any, min_p: Any, p: Any) -> Any:
+    """Turn logits ``p``, of which ``top`` is the largest, into the unnormalized sampling distribution.
+
+    Returns its sum; the likeliest id has weight 1. ``temperature`` > 0.
+    """
+    inverse = np.float32(1.0) / temperature
+    for i in range(p.shape[0]):
+        p[i] = exp32((p[i] - top) * inverse) if p[i] > _NEVER else np.float32(0.0)
+    if 0 < top_k < p.shape[0]:
+        keep_count(p, top_k)
+    if top_p < np.float32(1.0):
+        keep_mass(p, total_of(p) * top_p)
+    if min_p > np.float32(0.0):  # Nguyen et al. 2024
+        for i in range(p.shape[0]):
+            p[i] = p[i] if p[i] >= min_p else np.float32(0.0)
+    return total_of(p)
+
+
+@kernel
 def pick(p: Any, target: Any) -> Any:
     """The first id whose cumulative weight exceeds ``target``: whole chunks first, then inside one."""
     size, start, passed = p.shape[0], 0, 0.0
@@ -169,32 +181,28 @@ def pick(p: Any, target: Any) -> Any:
     return last
 
 
-@njit(**FAST)
-def draw(
-    logits: Any, denied: Any, temperature: Any, top_k: Any, top_p: Any, min_p: Any, u: Any, p: Any
-) -> Any:
+@kernel
+def draw(logits: Any, denied: Any, temperature: Any, top_k: Any, top_p: Any, min_p: Any, u: Any, p: Any) -> Any:
     """(token, logprob) from one row; (-1, 0) where everything is denied.
 
+    ``denied`` is empty, or holds a 1 for each id that may not come next. ``p`` [V] is scratch.
     Temperature 0 takes the largest allowed logit, and reports its plain softmax logprob.
     """
+    best = allow(logits, denied, p)
+    if best <= _NEVER:
+        return -1, np.float32(0.0)
     if temperature > np.float32(0.0):
-        total = weigh(logits, denied, temperature, top_k, top_p, min_p, p)
-        if total <= np.float32(0.0):
-            return -1, np.float32(0.0)
+        total = weigh(best, temperature, top_k, top_p, min_p, p)
         token = pick(p, u * np.float64(total))
         return token, np.log(p[token] / total)
-    token, best = -1, np.float32(0.0)
-    for i in range(logits.shape[0]):
-        value = widen(logits[i])
-        if (token < 0 or value > best) and not (denied.shape[0] and denied[i]):
-            token, best = i, value
-    if token < 0:
-        return -1, np.float32(0.0)
+    token = 0
+    while p[token] < best:
+        token += 1
     top, log_sum = log_total(logits)
     return token, best - top - log_sum
 
 
-@njit(parallel=True, **FAST)
+@parallel_kernel
 def draw_rows(
     logits_NV: Any, slots: Any, denies: Any, denied_SV: Any, temperature: Any, top_k: Any, top_p: Any, min_p: Any,
     seeds: Any, counts: Any, scratch_NV: Any, tokens_N: Any, logprobs_N: Any
@@ -211,29 +219,22 @@ def draw_rows(
         logprobs_N[n] = logprob
 
 
-@njit(parallel=True, **FAST)
+@parallel_kernel
 def plain_logprobs(logits_NV: Any, targets_N: Any, out_N: Any) -> None:
     """Log-probability of one target per row under the plain softmax."""
     for n in prange(targets_N.shape[0]):
         top, log_sum = log_total(logits_NV[n])
-        out_N[n] = widen(logits_NV[n, targets_N[n]]) - top - log_sum
+        out_N[n] = load(logits_NV[n, targets_N[n]]) - top - log_sum
 
 
 def distribution(logits: np.ndarray, sampling: Sampling, denied: tuple[int, ...] = ()) -> np.ndarray:
     """The very distribution [V] that ``draw`` samples from for one row of float32 logits [V]."""
     p = np.empty(len(logits), np.float32)
     mask = np.zeros(len(logits) if denied else 0, np.uint8)
-    if denied:
-        mask[list(denied)] = 1
-    numbers = (
-        np.float32(sampling.temperature),
-        sampling.top_k,
-        np.float32(sampling.top_p),
-        np.float32(sampling.min_p),
-    )
+    mask[list(denied)] = 1
+    top = allow(logits, mask, p)
     if sampling.temperature == 0:
-        token, _ = draw(logits, mask, *numbers, 0.0, p)
-        p[:] = 0
-        p[token] = 1
-        return p
-    return p / weigh(logits, mask, *numbers, p)
+        return (np.arange(len(p)) == int(np.argmax(p))).astype(np.float32)
+    settings = np.float32(sampling.top_p), np.float32(sampling.min_p)
+    total = weigh(top, np.float32(sampling.temperature), sampling.top_k, *settings, p)
+    return np.asarray(p / total)

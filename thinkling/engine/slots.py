@@ -73,9 +73,23 @@ class Slots:
             self.denied[slot, list(ids)] = 1
         self.denies[slot] = bool(ids)
 
-    def deny_all_but(self, slot: int, allowed: list[int], banned: tuple[int, ...]) -> None:
-        """Forbid every id but those allowed and not banned."""
-        self.denied[slot] = 1
-        self.denied[slot, allowed] = 0
-        self.denied[slot, list(banned)] = 1
-        self.denies[slot] = True
+    def permit(self, slot: int, allowed: list[int] | None, banned: tuple[int, ...]) -> None:
+        """Forbid every id but those allowed (None: all) and not banned."""
+        self.deny(slot, banned)
+        if allowed is not None:
+            permitted = np.ones(self.denied.shape[1], np.uint8)
+            permitted[allowed] = 0
+            self.denied[slot] |= permitted
+            self.denies[slot] = True
+
+    def note(self, drawn: np.ndarray, tokens: np.ndarray, logprobs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Append a token to each of the slots ``drawn``; -1 appends nothing.
+
+        Returns which of them now end with a stop id, and which have reached their limit.
+        """
+        at = self.count[drawn]
+        self.tokens[drawn, at], self.logprobs[drawn, at] = tokens, logprobs
+        self.last[drawn] = tokens
+        self.count[drawn] = at + (tokens >= 0)
+        stopped = ((self.stops[drawn] == tokens[:, None]) & (tokens[:, None] >= 0)).any(axis=1)
+        return stopped, self.count[drawn] >= self.limit[drawn]
