@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 import torch
+
 from thinkling.core.types import Message, Request, Sampling
 from thinkling.engine.engine import Engine
 from thinkling.model.checkpoint import save_checkpoint
@@ -51,7 +52,8 @@ def ours(folder: Path, steps: int, dtype: torch.dtype) -> list[float]:
     keep_freed_memory()
     tokenizer = Tokenizer.load(folder)
     model = load_model(folder, dtype=dtype)
-    optimizer = Optimizer(model, OptimizerSettings(matrices="adamw", matrix_rate=1e-6, embedding_rate=1e-6, norm_rate=1e-6))
+    settings = OptimizerSettings(matrices="adamw", matrix_rate=1e-6, embedding_rate=1e-6, norm_rate=1e-6)
+    optimizer = Optimizer(model, settings)
     engine = Engine(model.state(), model.config, slots=PROMPTS * GROUP, max_len=256, dtype=dtype, tokenizer=tokenizer)
     sampling = Sampling(max_tokens=NEW_TOKENS)
     asked = questions(PROMPTS * (steps + 1))
@@ -59,7 +61,8 @@ def ours(folder: Path, steps: int, dtype: torch.dtype) -> list[float]:
     for step in range(steps + 1):
         started = time.perf_counter()
         engine.load_weights(model.state(), str(step))
-        prompts = [chat.prompt_ids(tokenizer, [Message.user(text)]) for text in asked[step * PROMPTS : (step + 1) * PROMPTS]]
+        texts = asked[step * PROMPTS : (step + 1) * PROMPTS]
+        prompts = [chat.prompt_ids(tokenizer, [Message.user(text)]) for text in texts]
         requests = [
             Request(tuple(prompt), sampling, seed=1000 * step + 10 * i + j, stop_ids=chat.stop_ids(tokenizer))
             for i, prompt in enumerate(prompts)
@@ -78,7 +81,7 @@ def ours(folder: Path, steps: int, dtype: torch.dtype) -> list[float]:
             sampled = torch.tensor(
                 [completions[o].logprobs[p - len(requests[o].tokens)] for o, p in zip(owners, places, strict=True)]
             )
-            y = model.hidden(windows.packed)[windows.row_N]
+            y = model.ops.take_rows(model.hidden(windows.packed), windows.row_N)
             logp, _ = model.ops.token_logprobs(y, model.head, windows.target_N, 1.0)
             loss = policy_gradient(
                 logp, sampled, advantage[torch.from_numpy(owners)].float(), tokens, clip_low=0.2, clip_high=0.2
@@ -135,7 +138,7 @@ def main() -> None:
     dtype = choose()
     print(
         f"python {platform.python_version()}, torch {torch.__version__}, transformers {transformers.__version__}, "
-        f"trl {trl.__version__}, {torch.get_num_threads()} threads, {dtype}"
+        f"trl {trl.__version__} (micro-batch {options.micro_batch}), {torch.get_num_threads()} threads, {dtype}"
     )
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -150,7 +153,7 @@ def main() -> None:
             own += ours(folder, half, dtype)
             peer += theirs(folder, half, dtype, options.micro_batch)
     print(f"thinkling {statistics.median(own):.3f} s a step ({min(own):.3f}..{max(own):.3f})")
-    print(f"trl       {statistics.median(peer):.3f} s a step ({min(peer):.3f}..{max(peer):.3f}), micro-batch {options.micro_batch}")
+    print(f"trl       {statistics.median(peer):.3f} s a step ({min(peer):.3f}..{max(peer):.3f})")
     print(f"ratio     {statistics.median(peer) / statistics.median(own):.2f}")
 
 

@@ -16,6 +16,7 @@ from collections.abc import Callable
 
 import torch
 import transformers
+
 from thinkling.model.config import ModelConfig
 from thinkling.model.precision import choose, keep_freed_memory
 from thinkling.model.transformer import Packed, Transformer
@@ -98,12 +99,15 @@ def main() -> None:
             times[name].append((time.perf_counter() - started) / options.steps)
     tokens = WINDOWS * LENGTH
     for name, seconds in times.items():
-        print(f"{name:24s} median {tokens / statistics.median(seconds):8.0f} tokens/s, best {tokens / min(seconds):8.0f}")
+        median, best = tokens / statistics.median(seconds), tokens / min(seconds)
+        print(f"{name:24s} median {median:8.0f} tokens/s, best {best:8.0f}")
     peers = [name for name in sides if name.startswith("transformers")]
-    best = min(peers, key=lambda name: statistics.median(times[name]))
+    best_peer = min(peers, key=lambda name: statistics.median(times[name]))
     for name in (name for name in sides if name.startswith("thinkling")):
-        ratios = [theirs / own for own, theirs in zip(times[name], times[best], strict=True)]
-        print(f"{name} against {best}: {statistics.median(ratios):.2f} times (rounds: {min(ratios):.2f}..{max(ratios):.2f})")
+        ratios = [theirs / own for own, theirs in zip(times[name], times[best_peer], strict=True)]
+        print(
+            f"{name} against {best_peer}: {statistics.median(ratios):.2f} times ({min(ratios):.2f}..{max(ratios):.2f})"
+        )
 
 
 if __name__ == "__main__":

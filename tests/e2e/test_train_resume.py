@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from thinkling.model.checkpoint import save_checkpoint
 from thinkling.model.config import ModelConfig
 from thinkling.model.transformer import Transformer

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+
 from thinkling.core.errors import UserError
 from thinkling.core.stage import StageContext
 from thinkling.tokenizer.bpe import Tokenizer

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from thinkling.core.errors import UserError
 from thinkling.model.checkpoint import load_checkpoint, load_model, save_checkpoint
 from thinkling.model.config import ModelConfig

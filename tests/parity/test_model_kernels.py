@@ -10,11 +10,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numba import njit
+from torch import Tensor
+
 from thinkling.model import fused, reference
 from thinkling.model.config import ModelConfig
 from thinkling.model.lowlevel import exp32
 from thinkling.model.transformer import Packed, Transformer
-from torch import Tensor
 
 CONFIG = ModelConfig(
     vocab_size=131,

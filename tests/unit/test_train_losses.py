@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from thinkling.train.losses import group_advantages, policy_gradient
 from thinkling.train.optimizer import orthogonalize
 from thinkling.train.schedule import ScheduleSettings, factor

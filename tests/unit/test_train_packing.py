@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from thinkling.train.packing import Packer, Sequence, document_starts, pack_all
 
 LENGTH = 24

@@ -63,9 +63,7 @@ def load_checkpoint(folder: Path | str) -> tuple[ModelConfig, dict[str, Tensor]]
         if name not in tensors:
             raise UserError(f"{folder}: tensor {name} of shape {list(shape)} is missing")
         if tuple(tensors[name].shape) != shape:
-            raise UserError(
-                f"{folder}: tensor {name}: expected shape {list(shape)}, came {list(tensors[name].shape)}"
-            )
+            raise UserError(f"{folder}: tensor {name}: expected shape {list(shape)}, came {list(tensors[name].shape)}")
     return config, tensors
 
 

@@ -109,9 +109,7 @@ class ModelConfig:
             raise UserError(f"{path}: hidden_act={raw['hidden_act']!r} is not supported; expected 'silu'")
         if "rope_theta" in rope and "rope_theta" not in raw:
             raw["rope_theta"] = rope["rope_theta"]
-        missing = [
-            f.name for f in fields(ModelConfig) if f.name not in raw and f.name != "tie_word_embeddings"
-        ]
+        missing = [f.name for f in fields(ModelConfig) if f.name not in raw and f.name != "tie_word_embeddings"]
         if missing:
             raise UserError(f"{path}: missing {', '.join(missing)}")
         values = {f.name: raw[f.name] for f in fields(ModelConfig) if f.name in raw}

@@ -6,10 +6,12 @@ Shape suffixes as in ``kernels.py``.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from thinkling.model import kernels
@@ -17,8 +19,9 @@ from thinkling.model import kernels
 # Rows of queries per block of attention: a block sees only the keys up to its own end, which
 # skips most of the upper triangle; smaller blocks would starve the matrix units.
 QUERY_BLOCK = 128
-# Rows of logits alive at once; bounds the largest temporary to this times the vocabulary.
-HEAD_ROWS = 2048
+# Rows of logits alive at once. Every block has exactly this many (the last one is padded), because oneDNN compiles
+# and keeps a kernel for each new shape: with a row count that changes every step, that cost 30 MB a step.
+HEAD_ROWS = 512
 
 
 def view(x: Tensor) -> np.ndarray[Any, Any]:
@@ -74,12 +77,30 @@ class _AddNorm(torch.autograd.Function):
 
 def norm(x_ND: Tensor, w_D: Tensor, eps: float) -> Tensor:
     """RMSNorm(x)·w."""
-    return _Norm.apply(x_ND, w_D, eps)  # type: ignore[no-any-return, no-untyped-call]
+    return _Norm.apply(x_ND, w_D, eps)
 
 
 def add_norm(x_ND: Tensor, delta_ND: Tensor, w_D: Tensor, eps: float) -> tuple[Tensor, Tensor]:
     """(x + delta, RMSNorm(x + delta)·w)."""
-    return _AddNorm.apply(x_ND, delta_ND, w_D, eps)  # type: ignore[no-any-return, no-untyped-call]
+    return _AddNorm.apply(x_ND, delta_ND, w_D, eps)
+
+
+class _TakeRows(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, y: Tensor, row: Tensor) -> Tensor:
+        ctx.save_for_backward(row)
+        ctx.rows = y.shape[0]
+        return y.index_select(0, row)
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> Any:
+        (row,) = ctx.saved_tensors
+        return g.new_zeros(ctx.rows, g.shape[1]).index_copy_(0, row, g), None
+
+
+def take_rows(y_ND: Tensor, row_M: Tensor) -> Tensor:
+    """y[row] for distinct rows; plain indexing would add up its gradient element by element."""
+    return _TakeRows.apply(y_ND, row_M)
 
 
 class _QkNormRope(torch.autograd.Function):
@@ -116,7 +137,7 @@ def qk_norm_rope(
     shape: tuple[int, int, int, int, int], eps: float,
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     """Fused projection -> normalized, rotated q [B,K,T,G,E], k [B,K,T,E] and plain v [B,K,T,E]."""
-    return _QkNormRope.apply(qkv_NX, wq_E, wk_E, cos_PE, sin_PE, position_N, shape, eps)  # type: ignore[no-any-return, no-untyped-call]
+    return _QkNormRope.apply(qkv_NX, wq_E, wk_E, cos_PE, sin_PE, position_N, shape, eps)
 
 
 class _Attention(torch.autograd.Function):
@@ -159,7 +180,7 @@ class _Attention(torch.autograd.Function):
 
 def attention(q_BKTGE: Tensor, k_BKTE: Tensor, v_BKTE: Tensor, first_BT: Tensor) -> Tensor:
     """Causal attention within documents -> [N, H·E]; ``first_BT`` is each token's document start."""
-    return _Attention.apply(q_BKTGE, k_BKTE, v_BKTE, first_BT)  # type: ignore[no-any-return, no-untyped-call]
+    return _Attention.apply(q_BKTGE, k_BKTE, v_BKTE, first_BT)
 
 
 class _SwiGlu(torch.autograd.Function):
@@ -180,24 +201,40 @@ class _SwiGlu(torch.autograd.Function):
 
 def swiglu(gate_up_NX: Tensor) -> Tensor:
     """silu(gate)·up, [N, 2F] -> [N, F]."""
-    return _SwiGlu.apply(gate_up_NX)  # type: ignore[no-any-return, no-untyped-call]
+    return _SwiGlu.apply(gate_up_NX)
+
+
+def _blocks(y_ND: Tensor, target_N: Tensor) -> Iterator[tuple[slice, Tensor, Tensor]]:
+    """(rows, y, target) block by block, the last one padded to full size with rows that mean nothing."""
+    for start in range(0, y_ND.shape[0], HEAD_ROWS):
+        rows = slice(start, min(start + HEAD_ROWS, y_ND.shape[0]))
+        y, target = y_ND[rows], target_N[rows]
+        missing = HEAD_ROWS - len(y)
+        if missing:
+            y, target = F.pad(y, (0, 0, 0, missing)), F.pad(target, (0, missing))
+        yield rows, y, target
+
+
+def _padded(x_N: Tensor, rows: slice) -> Tensor:
+    """The rows of ``x``, followed by zeros up to a full block."""
+    return F.pad(x_N[rows], (0, HEAD_ROWS - (rows.stop - rows.start)))
 
 
 class _ScaledLoss(torch.autograd.Function):
-    """Σ scale·loss with the gradient computed in the forward pass, so that logits never outlive their chunk."""
+    """Σ scale·loss, with the gradient computed in the forward pass: logits never outlive their block."""
 
     @staticmethod
     def forward(ctx: Any, y: Tensor, w: Tensor, target: Tensor, scale: Tensor, loss: Tensor) -> Tensor:
         needed = any(ctx.needs_input_grad[:2])
         gy = torch.empty_like(y)
         gw = torch.zeros(w.shape)
-        for start in range(0, y.shape[0], HEAD_ROWS):
-            rows = slice(start, start + HEAD_ROWS)
-            logits = y[rows] @ w.t()
-            kernels.cross_entropy(view(logits), view(target[rows]), view(scale[rows]), view(loss[rows]))
+        for rows, y_block, target_block in _blocks(y, target):
+            logits, losses = y_block @ w.t(), torch.empty(HEAD_ROWS)
+            kernels.cross_entropy(view(logits), view(target_block), view(_padded(scale, rows)), view(losses))
+            loss[rows] = losses[: rows.stop - rows.start]
             if needed:
-                gy[rows] = logits @ w
-                gw += logits.t() @ y[rows]
+                gy[rows] = (logits @ w)[: rows.stop - rows.start]
+                gw += logits.t() @ y_block
         ctx.save_for_backward(gy, gw.to(w.dtype))
         return (loss * scale).sum()
 
@@ -212,7 +249,7 @@ class _ScaledLoss(torch.autograd.Function):
 def cross_entropy(y_ND: Tensor, w_VD: Tensor, target_N: Tensor, scale_N: Tensor) -> tuple[Tensor, Tensor]:
     """(Σ scale·loss, the losses in nats) of the next-token predictions softmax(y·wᵀ)."""
     loss_N = torch.empty(y_ND.shape[0])
-    total = _ScaledLoss.apply(y_ND, w_VD, target_N, scale_N, loss_N)  # type: ignore[no-untyped-call]
+    total = _ScaledLoss.apply(y_ND, w_VD, target_N, scale_N, loss_N)
     return total, loss_N
 
 
@@ -221,12 +258,11 @@ class _TokenLogprob(torch.autograd.Function):
     def forward(ctx: Any, y: Tensor, w: Tensor, target: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
         logp, entropy = torch.empty(y.shape[0]), torch.empty(y.shape[0])
         inverse = np.float32(1.0 / temperature)
-        for start in range(0, y.shape[0], HEAD_ROWS):
-            rows = slice(start, start + HEAD_ROWS)
-            logits = y[rows] @ w.t()
-            kernels.token_logprob_forward(
-                view(logits), view(target[rows]), inverse, view(logp[rows]), view(entropy[rows])
-            )
+        for rows, y_block, target_block in _blocks(y, target):
+            logits = y_block @ w.t()
+            logps, entropies = torch.empty(HEAD_ROWS), torch.empty(HEAD_ROWS)
+            kernels.token_logprob_forward(view(logits), view(target_block), inverse, view(logps), view(entropies))
+            logp[rows], entropy[rows] = (x[: rows.stop - rows.start] for x in (logps, entropies))
         ctx.save_for_backward(y, w, target)
         ctx.inverse = inverse
         ctx.mark_non_differentiable(entropy)
@@ -235,17 +271,16 @@ class _TokenLogprob(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, glogp: Tensor, _: Tensor) -> Any:
         y, w, target = ctx.saved_tensors
-        glogp = glogp.contiguous()
         gy, gw = torch.empty_like(y), torch.zeros(w.shape)
-        for start in range(0, y.shape[0], HEAD_ROWS):
-            rows = slice(start, start + HEAD_ROWS)
-            logits = y[rows] @ w.t()
-            kernels.token_logprob_backward(view(logits), view(target[rows]), ctx.inverse, view(glogp[rows]))
-            gy[rows] = logits @ w
-            gw += logits.t() @ y[rows]
+        for rows, y_block, target_block in _blocks(y, target):
+            logits = y_block @ w.t()
+            # A padded row has gradient 0, so that it adds nothing to the head's.
+            kernels.token_logprob_backward(view(logits), view(target_block), ctx.inverse, view(_padded(glogp, rows)))
+            gy[rows] = (logits @ w)[: rows.stop - rows.start]
+            gw += logits.t() @ y_block
         return gy, gw.to(w.dtype), None, None
 
 
 def token_logprobs(y_ND: Tensor, w_VD: Tensor, target_N: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
     """(log p(target), entropy), in nats, under softmax(y·wᵀ / temperature); entropy carries no gradient."""
-    return _TokenLogprob.apply(y_ND, w_VD, target_N, temperature)  # type: ignore[no-any-return, no-untyped-call]
+    return _TokenLogprob.apply(y_ND, w_VD, target_N, temperature)

@@ -24,16 +24,34 @@ from thinkling.model.lowlevel import FASTMATH, exp32, load, store
 CHUNKS = 16
 _ZERO = np.float32(0.0)
 _ONE = np.float32(1.0)
+_LOWEST = np.float32(-3.0e38)
+LANES = 32
 
 parallel_kernel = njit(parallel=True, fastmath=FASTMATH, cache=True, nogil=True)
 
 
 @njit(fastmath=FASTMATH, inline="always")
-def _softmax_terms(row_V: Any, held_V: Any, factor: Any) -> Any:
-    """exp(row·factor - its maximum) into ``held``; returns the maximum."""
-    highest = np.float32(-3.0e38)
-    for v in range(row_V.shape[0]):
-        highest = max(highest, load(row_V[v]) * factor)
+def _highest(row_V: Any, lanes: Any) -> Any:
+    """The largest element, by lanes: a running maximum is one long chain, which does not vectorize."""
+    whole = row_V.shape[0] - row_V.shape[0] % LANES
+    for i in range(LANES):
+        lanes[i] = _LOWEST
+    for start in range(0, whole, LANES):
+        part = row_V[start : start + LANES]
+        for i in range(LANES):
+            lanes[i] = max(lanes[i], load(part[i]))
+    highest = _LOWEST
+    for i in range(LANES):
+        highest = max(highest, lanes[i])
+    for v in range(whole, row_V.shape[0]):
+        highest = max(highest, load(row_V[v]))
+    return highest
+
+
+@njit(fastmath=FASTMATH, inline="always")
+def _softmax_terms(row_V: Any, held_V: Any, factor: Any, lanes: Any) -> Any:
+    """exp(row·factor - its maximum) into ``held``; returns the maximum. ``factor`` is positive."""
+    highest = _highest(row_V, lanes) * factor
     for v in range(row_V.shape[0]):
         held_V[v] = exp32(load(row_V[v]) * factor - highest)
     return highest
@@ -207,14 +225,14 @@ def causal_softmax_forward(s_XRW: Any, first_BT: Any, n_kv: int, row0: int, grou
     n_x, n_rows, n_keys = s_XRW.shape
     for x in prange(n_x * CHUNKS):
         i, c = x // CHUNKS, x % CHUNKS
-        buffer = np.empty(n_keys, np.float32)
+        buffer, lanes = np.empty(n_keys, np.float32), np.empty(LANES, np.float32)
         for r in range(c * n_rows // CHUNKS, (c + 1) * n_rows // CHUNKS):
             t = row0 + r // group
             first = first_BT[i // n_kv, t]
             # A slice of its own lets the loops run over 0..n, which vectorizes; a computed index would not.
             row = s_XRW[i, r, first : t + 1]
             held = buffer[: row.shape[0]]
-            _softmax_terms(row, held, scale)
+            _softmax_terms(row, held, scale, lanes)
             _write_scaled(row, held, _ONE / _sum(held))
             s_XRW[i, r, :first] = 0
             s_XRW[i, r, t + 1 :] = 0
@@ -271,10 +289,10 @@ def cross_entropy(logits_NV: Any, target_N: Any, scale_N: Any, loss_N: Any) -> N
     """Loss of each row; the logits are overwritten by the gradient of Σ scale·loss."""
     n_rows, width = logits_NV.shape
     for c in prange(CHUNKS):
-        held = np.empty(width, np.float32)
+        held, lanes = np.empty(width, np.float32), np.empty(LANES, np.float32)
         for n in range(c * n_rows // CHUNKS, (c + 1) * n_rows // CHUNKS):
             row = logits_NV[n]
-            highest = _softmax_terms(row, held, _ONE)
+            highest = _softmax_terms(row, held, _ONE, lanes)
             chosen = load(row[target_N[n]])
             total = _sum(held)
             loss_N[n] = np.log(total) + highest - chosen
@@ -283,16 +301,14 @@ def cross_entropy(logits_NV: Any, target_N: Any, scale_N: Any, loss_N: Any) -> N
 
 
 @parallel_kernel
-def token_logprob_forward(
-    logits_NV: Any, target_N: Any, inverse_temperature: Any, logp_N: Any, entropy_N: Any
-) -> None:
+def token_logprob_forward(logits_NV: Any, target_N: Any, inverse_temperature: Any, logp_N: Any, entropy_N: Any) -> None:
     """log p(target) and the entropy, in nats, of softmax(logits / temperature)."""
     n_rows, width = logits_NV.shape
     for c in prange(CHUNKS):
-        held = np.empty(width, np.float32)
+        held, lanes = np.empty(width, np.float32), np.empty(LANES, np.float32)
         for n in range(c * n_rows // CHUNKS, (c + 1) * n_rows // CHUNKS):
             row = logits_NV[n]
-            highest = _softmax_terms(row, held, inverse_temperature)
+            highest = _softmax_terms(row, held, inverse_temperature, lanes)
             total = _sum(held)
             expected = _ZERO
             for v in range(row.shape[0]):
@@ -307,10 +323,10 @@ def token_logprob_backward(logits_NV: Any, target_N: Any, inverse_temperature: A
     """Gradient of Σ g·log p(target) with respect to the logits, in place."""
     n_rows, width = logits_NV.shape
     for c in prange(CHUNKS):
-        held = np.empty(width, np.float32)
+        held, lanes = np.empty(width, np.float32), np.empty(LANES, np.float32)
         for n in range(c * n_rows // CHUNKS, (c + 1) * n_rows // CHUNKS):
             row = logits_NV[n]
-            _softmax_terms(row, held, inverse_temperature)
+            _softmax_terms(row, held, inverse_temperature, lanes)
             total = _sum(held)
             held[target_N[n]] -= total
             _write_scaled(row, held, -g_N[n] * inverse_temperature / total)

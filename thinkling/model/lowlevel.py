@@ -18,7 +18,7 @@ from numba import njit, types
 from numba.extending import intrinsic, overload
 
 # OpenMP first: one pool of threads for matrix products and kernels; two pools would fight for the cores.
-numba.config.THREADING_LAYER_PRIORITY = ["omp", "tbb", "workqueue"]  # type: ignore[attr-defined]
+numba.config.THREADING_LAYER_PRIORITY = ["omp", "tbb", "workqueue"]
 
 # reassoc lets sums vectorize, nnan maxima; the training loop checks its loss for NaN instead.
 FASTMATH = {"reassoc", "contract", "nsz", "arcp", "nnan"}

@@ -51,6 +51,11 @@ def attention(q_BKTGE: Tensor, k_BKTE: Tensor, v_BKTE: Tensor, first_BT: Tensor)
     return out.transpose(1, 2).reshape(b * t, k * g * e)
 
 
+def take_rows(y_ND: Tensor, row_M: Tensor) -> Tensor:
+    """y[row] for distinct rows."""
+    return y_ND[row_M]
+
+
 def swiglu(gate_up_NX: Tensor) -> Tensor:
     """silu(gate)·up, [N, 2F] -> [N, F]."""
     gate, up = gate_up_NX.chunk(2, dim=-1)

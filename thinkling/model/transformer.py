@@ -206,9 +206,7 @@ def _parts(own: str, master: Tensor, config: ModelConfig) -> list[tuple[str, Ten
     }
     if kind in fused:
         names, sizes = fused[kind]
-        return [
-            (f"{prefix}.{name}.weight", part) for name, part in zip(names, master.split(sizes), strict=True)
-        ]
+        return [(f"{prefix}.{name}.weight", part) for name, part in zip(names, master.split(sizes), strict=True)]
     single = {
         "norm_attention": "input_layernorm",
         "norm_mlp": "post_attention_layernorm",

@@ -68,9 +68,7 @@ def prepare(ctx: StageContext, precision: str, device: str) -> tuple[torch.dtype
     if device == "auto":
         device = ctx.choose("device", lambda: "cuda" if torch.cuda.is_available() else "cpu")
     if device.startswith("cuda") and not torch.cuda.is_available():
-        raise UserError(
-            f"device: expected a working CUDA device for {device!r}, found none; use device = 'cpu'"
-        )
+        raise UserError(f"device: expected a working CUDA device for {device!r}, found none; use device = 'cpu'")
     name = ctx.choose("precision", lambda: str(choose(precision, device)).removeprefix("torch."))
     return getattr(torch, name), torch.device(device)
 
@@ -121,18 +119,14 @@ def train(
             started = time.perf_counter()
             row = step(now)
             if not math.isfinite(row["loss"]):
-                raise UserError(
-                    f"{what}: the loss became {row['loss']} at step {now}; lower the learning rate"
-                )
+                raise UserError(f"{what}: the loss became {row['loss']} at step {now}; lower the learning rate")
             rate = factor(schedule, now, steps)
             row |= {"gradient_norm": optimizer.step(rate), "rate_factor": rate}
             seconds = time.perf_counter() - started
             if "tokens" in row:
                 row["tokens_per_second"] = row["tokens"] / seconds
             ctx.log(step=now, seconds=seconds, **row, **after(now + 1))
-            shown = {
-                name: row[name] for name in ("loss", "reward", "length", "tokens_per_second") if name in row
-            }
+            shown = {name: row[name] for name in ("loss", "reward", "length", "tokens_per_second") if name in row}
             progress.update(now + 1, **shown)
             if (now + 1) % save_every == 0 and now + 1 < steps:
                 point.save(now + 1)

@@ -22,13 +22,9 @@ _A, _B, _C = 3.4445, -4.7750, 2.0315
 
 
 class OptimizerSettings(Settings):
-    matrices: Literal["muon", "adamw"] = Field(
-        default="muon", description="optimizer of the layers' matrices"
-    )
+    matrices: Literal["muon", "adamw"] = Field(default="muon", description="optimizer of the layers' matrices")
     matrix_rate: float = Field(default=0.02, gt=0, description="peak learning rate of the matrices")
-    embedding_rate: float = Field(
-        default=0.005, gt=0, description="peak learning rate of embeddings and head"
-    )
+    embedding_rate: float = Field(default=0.005, gt=0, description="peak learning rate of embeddings and head")
     norm_rate: float = Field(default=0.005, gt=0, description="peak learning rate of the norms' weights")
     momentum: float = Field(default=0.95, ge=0, lt=1, description="Muon's momentum")
     beta1: float = Field(default=0.9, ge=0, lt=1)
@@ -114,7 +110,8 @@ class Optimizer:
             for part, update in zip(weight.split(sizes), ahead.split(sizes), strict=True):
                 by_shape.setdefault(tuple(part.shape), []).append((part, update))
         for (rows, columns), pairs in by_shape.items():
-            updates = orthogonalize(torch.stack([update for _, update in pairs]))
+            stacked = torch.stack([update for _, update in pairs])
+            updates = orthogonalize(stacked.to(self.model.dtype)).to(stacked.dtype)
             step = -rate * max(1.0, rows / columns) ** 0.5
             for (part, _), update in zip(pairs, updates, strict=True):
                 part.add_(update, alpha=step)

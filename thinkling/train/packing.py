@@ -39,6 +39,10 @@ class Windows:
     source_N2: NDArray[np.int64]
 
 
+# Batches come in multiples of this many windows: each new shape costs a compilation inside oneDNN.
+STRIDE = 8
+
+
 class Packer:
     """First-fit packing into ``count`` windows of ``length`` tokens."""
 
@@ -58,8 +62,9 @@ class Packer:
         return False
 
     def windows(self) -> Windows:
-        """The windows filled so far (those without a sequence left out)."""
-        used = [row for row in self.rows if row]
+        """The windows filled so far; of those without a sequence, only some: see ``STRIDE``."""
+        filled = sum(bool(row) for row in self.rows)
+        used = self.rows[: min(self.count, -(-filled // STRIDE) * STRIDE)]
         ids = np.zeros((len(used), self.length), np.int64)
         first = np.zeros((len(used), self.length), np.int32)
         position = np.zeros((len(used), self.length), np.int32)
@@ -103,9 +108,7 @@ def pack_all(sequences: Iterable[Sequence], length: int, at_most: int) -> list[W
     return [batch.windows() for batch in batches]
 
 
-def document_starts(
-    ids_BT: NDArray[np.integer], separator: int
-) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+def document_starts(ids_BT: NDArray[np.integer], separator: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """(first, position) of packed windows cut from a stream in which ``separator`` opens each document."""
     index = np.arange(ids_BT.shape[1], dtype=np.int32)[None, :]
     first = np.maximum.accumulate(np.where(ids_BT == separator, index, 0), axis=1).astype(np.int32)

@@ -62,9 +62,7 @@ class Recipe(TrainRecipe):
     windows: int = Field(default=32, ge=1, description="windows per step")
     length: int = Field(default=256, ge=8, description="tokens per window")
     passes: float = Field(default=2.0, gt=0, description="refuse to read the shards more often than this")
-    measure_every: int = Field(
-        default=100, ge=1, description="steps between held-out measurements and samples"
-    )
+    measure_every: int = Field(default=100, ge=1, description="steps between held-out measurements and samples")
     held_out_windows: int = Field(default=64, ge=1, description="held-out windows measured")
     prompts: tuple[str, ...] = Field(default=("",), description="beginnings that samples continue")
     sample_tokens: int = Field(default=48, ge=1)
@@ -183,16 +181,12 @@ class HeldOut:
             held = json.loads((shards / "meta.json").read_text(encoding="utf-8"))["val_tokens"]
             raise UserError(f"pretrain: {held} held-out tokens do not fill one window of {recipe.length}")
         self.batches = [
-            windows.cut(
-                list(range(start, min(start + recipe.windows, windows.count, recipe.held_out_windows)))
-            )
+            windows.cut(list(range(start, min(start + recipe.windows, windows.count, recipe.held_out_windows))))
             for start in range(0, min(windows.count, recipe.held_out_windows), recipe.windows)
         ]
         lengths = np.zeros(tokenizer.vocab_size, np.int64)
         for number in range(tokenizer.vocab_size):
-            lengths[number] = (
-                0 if number in tokenizer.special.values() else len(tokenizer.token_bytes(number))
-            )
+            lengths[number] = 0 if number in tokenizer.special.values() else len(tokenizer.token_bytes(number))
         self.bytes = sum(int(lengths[target.numpy()].sum()) for _, target in self.batches)
 
     @torch.no_grad()

@@ -40,9 +40,7 @@ class Recipe(TrainRecipe):
         default={name: 1.0 for name in registry.core_five},
         description="problem family -> weight: a built-in name, FILE.py:NAME, or a JSONL file of problems",
     )
-    reward: str = Field(
-        default="", description="FILE.py:NAME of a reward (problem, message) -> float; else the grade"
-    )
+    reward: str = Field(default="", description="FILE.py:NAME of a reward (problem, message) -> float; else the grade")
     prompts: int = Field(default=32, ge=1, description="problems per step")
     group: int = Field(default=8, ge=2, description="samples per problem")
     max_tokens: int = Field(default=160, ge=1, description="longest answer, thinking included")
@@ -50,18 +48,12 @@ class Recipe(TrainRecipe):
     updates: int = Field(default=1, ge=1, description="optimizer steps on each step's samples")
     normalize: bool = Field(default=True, description="divide advantages by their group's standard deviation")
     clip_low: float = Field(default=0.2, gt=0, lt=1)
-    clip_high: float = Field(
-        default=0.28, gt=0, description="wider than clip_low: asymmetric clipping (DAPO)"
-    )
+    clip_high: float = Field(default=0.28, gt=0, description="wider than clip_low: asymmetric clipping (DAPO)")
     kl: float = Field(default=0.0, ge=0, description="weight of the divergence from the parent model")
     shuffle_rewards: bool = Field(default=False, description="control: deal the rewards out at random")
-    length: int = Field(
-        default=512, ge=32, description="tokens per training window; prompt and answer must fit"
-    )
+    length: int = Field(default=512, ge=32, description="tokens per training window; prompt and answer must fit")
     windows: int = Field(default=32, ge=1, description="windows per forward pass")
-    measure_every: int = Field(
-        default=10, ge=1, description="steps between greedy measurements on held-out problems"
-    )
+    measure_every: int = Field(default=10, ge=1, description="steps between greedy measurements on held-out problems")
     held_out: int = Field(default=20, ge=0, description="held-out problems per family")
     optimizer: OptimizerSettings = OptimizerSettings(
         matrices="adamw", matrix_rate=3e-4, embedding_rate=3e-4, norm_rate=3e-4
@@ -72,9 +64,7 @@ class Recipe(TrainRecipe):
 class Sampler:
     """The policy in the engine, and the problems it is asked: a function of seed and step alone."""
 
-    def __init__(
-        self, recipe: Recipe, model: Transformer, tokenizer: Tokenizer, context: dict[str, Any]
-    ) -> None:
+    def __init__(self, recipe: Recipe, model: Transformer, tokenizer: Tokenizer, context: dict[str, Any]) -> None:
         self.recipe, self.model = recipe, model
         mixture = registry.mixture(recipe.families, **context)
         self.families: list[Family] = [family for family, _ in mixture]
@@ -164,12 +154,12 @@ class Learner:
             clip_low=self.recipe.clip_low, clip_high=self.recipe.clip_high, kl=self.recipe.kl,
             reference_logp_N=reference_N,
         )  # fmt: skip
-        loss.total.backward()  # type: ignore[no-untyped-call]
+        loss.total.backward()
         self.model.collect_gradients()
         return loss, float(entropy_N.mean()), len(owners)
 
     def _logprobs(self, model: Transformer, windows: Windows) -> tuple[Tensor, Tensor]:
-        y = model.hidden(windows.packed.to(model.device))[windows.row_N.to(model.device)]
+        y = model.ops.take_rows(model.hidden(windows.packed.to(model.device)), windows.row_N.to(model.device))
         logp_N, entropy_N = model.ops.token_logprobs(
             y, model.head, windows.target_N.to(model.device), self.recipe.temperature
         )
@@ -194,9 +184,7 @@ def run(ctx: StageContext, recipe: Recipe) -> dict[str, Any]:
     def step(now: int) -> dict[str, Any]:
         groups = sampler.groups(now)
         rewards_PG = rollouts.rewards(groups, reward)
-        shuffle = (
-            np.random.default_rng(derive(recipe.seed, "shuffle", now)) if recipe.shuffle_rewards else None
-        )
+        shuffle = np.random.default_rng(derive(recipe.seed, "shuffle", now)) if recipe.shuffle_rewards else None
         batch = rollouts.batch(groups, rewards_PG, recipe.normalize, shuffle)
         row = rollouts.describe(groups, rewards_PG) | {"groups_skipped": batch.skipped, "loss": 0.0}
         for update in range(recipe.updates if batch.tokens else 0):

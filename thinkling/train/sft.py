@@ -83,7 +83,7 @@ def run(ctx: StageContext, recipe: Recipe) -> dict[str, Any]:
         windows = batches.batch(now).windows()
         target_N = windows.target_N.to(device)
         scale_N = torch.full((len(target_N),), 1.0 / len(target_N), device=device)
-        y = model.hidden(windows.packed.to(device))[windows.row_N.to(device)]
+        y = model.ops.take_rows(model.hidden(windows.packed.to(device)), windows.row_N.to(device))
         total, _ = model.ops.cross_entropy(y, model.head, target_N, scale_N)
         total.backward()
         model.collect_gradients()
