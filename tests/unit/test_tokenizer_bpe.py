@@ -74,6 +74,7 @@ def test_any_bytes_survive(data: bytes) -> None:
 
 
 @given(TEXT)
+@settings(deadline=None)
 def test_bytes_of_a_text_are_encoded_as_the_text(text: str) -> None:
     assert TOKENIZER.encode_bytes(text.encode()) == TOKENIZER.encode(text)
 
@@ -175,6 +176,7 @@ def test_printable_alphabet() -> None:
 
 
 @given(st.lists(st.integers(0, TOKENIZER.vocab_size + 3), max_size=30))
+@settings(deadline=None)
 def test_stream_equals_decode(ids: list[int]) -> None:
     stream = TextStream(TOKENIZER)
     for _ in range(2):
