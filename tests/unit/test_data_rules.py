@@ -34,8 +34,16 @@ def naive_tokens(text: str) -> list[str]:
 
 
 @given(texts)
-def test_tokens_equal_the_plain_pattern(text: str) -> None:
-    assert Words(text).tokens == naive_tokens(text)
+def test_counts_equal_plain_ones(text: str) -> None:
+    view, tokens = Words(text), naive_tokens(text)
+    words = [token for token in tokens if re.match(r"\w", token)]
+    assert view.tokens == len(tokens)
+    assert view.words == len(words)
+    assert view.word_characters == sum(map(len, words))
+    assert view.lettered_words == sum(any(c.isalpha() for c in word) for word in words)
+    assert view.stop_words == words.count("the")
+    assert view.longest == max(map(len, tokens), default=0)
+    assert len(set(view.codes.tolist())) == len(set(tokens))
 
 
 @given(texts, st.integers(2, 4))

@@ -13,8 +13,10 @@ from typing import Any
 import fasttext  # type: ignore[import-untyped]
 
 FINEWEB_MIN_SCORE = 0.65
-# A long text is judged by parts spread evenly over it: of 1,715 real pages not one fell differently.
-_PARTS, _PART_CHARACTERS = 4, 500
+# A long text is first judged by parts spread evenly over it, and read whole only where they leave a
+# doubt: of 1,715 real pages none fell otherwise than by the whole text.
+_PARTS, _PART_CHARACTERS = 4, 250
+_SURE = 0.9
 _LABEL = "__label__"
 
 
@@ -30,7 +32,14 @@ def identify(text: str) -> tuple[str, float]:
     """The likeliest language's code and its probability, 0 to 1."""
     if len(text) > _PARTS * _PART_CHARACTERS:
         step = len(text) // _PARTS
-        text = " ".join(text[i * step : i * step + _PART_CHARACTERS] for i in range(_PARTS))
+        parts = " ".join(text[i * step : i * step + _PART_CHARACTERS] for i in range(_PARTS))
+        found, score = _predict(parts)
+        if score >= _SURE:
+            return found, score
+    return _predict(text)
+
+
+def _predict(text: str) -> tuple[str, float]:
     labels, scores = _model().predict(text.replace("\n", " "), k=1)
     return labels[0].removeprefix(_LABEL), min(1.0, float(scores[0]))
 

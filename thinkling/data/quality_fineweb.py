@@ -26,7 +26,7 @@ def check(text: str) -> str | None:
     # Tokens are at least as many as white space separates: count them only where that does not decide.
     breaks = text.count("\n")
     if breaks > MAX_LINE_BREAKS_PER_WORD * len(text.split()) and (
-        breaks > MAX_LINE_BREAKS_PER_WORD * len(Words(text).tokens)
+        breaks > MAX_LINE_BREAKS_PER_WORD * Words(text).tokens
     ):
         return "a list rather than text"
     return None

@@ -29,10 +29,8 @@ MAX_BULLET_LINES = 0.9
 MAX_ELLIPSIS_LINES = 0.3
 MIN_LETTER_WORDS = 0.8
 MIN_STOP_WORDS = 2
-STOP_WORDS = frozenset({"the", "be", "to", "of", "and", "that", "have", "with"})
 
 _PARAGRAPH = re.compile(r"\n{2,}")
-_LETTER = re.compile(r"[^\W\d_]")
 
 
 def duplicates(pieces: list[str]) -> tuple[int, int]:
@@ -107,7 +105,7 @@ def repeated_ngrams(view: Words) -> Iterator[tuple[int, int]]:
         keep = _occurrences(hashes, repeated)
         places, hashes = places[keep], hashes[keep]
         yield n, _stepped_characters(view, n, places.tolist(), hashes.tolist())
-        inside = places + n < len(view.tokens)
+        inside = places + n < view.tokens
         places = places[inside]
         hashes = extend(hashes[inside], view.codes[places + n])
 
@@ -133,12 +131,12 @@ def _occurrences(hashes: NDArray[np.uint64], ordered: NDArray[np.uint64]) -> NDA
 
 def check_quality(view: Words) -> str | None:
     """Which quality rule the text breaks, or None."""
-    count = sum(view.words.values())
+    count = view.words
     if count < MIN_WORDS:
         return "too few words"
     if count > MAX_WORDS:
         return "too many words"
-    mean = sum(len(word) * times for word, times in view.words.items()) / count
+    mean = view.word_characters / count
     if mean < MIN_MEAN_LENGTH:
         return "words too short"
     if mean > MAX_MEAN_LENGTH:
@@ -152,9 +150,8 @@ def check_quality(view: Words) -> str | None:
         return "nearly all lines are bullets"
     if sum(line.rstrip().endswith(("...", "…")) for line in view.lines) / lines > MAX_ELLIPSIS_LINES:
         return "lines end in an ellipsis"
-    alphabetic = sum(times for word, times in view.words.items() if word.isalpha() or _LETTER.search(word))
-    if alphabetic / count < MIN_LETTER_WORDS:
+    if view.lettered_words / count < MIN_LETTER_WORDS:
         return "too few alphabetic words"
-    if sum(view.words.get(word, 0) for word in STOP_WORDS) < MIN_STOP_WORDS:
+    if view.stop_words < MIN_STOP_WORDS:
         return "too few stop words"
     return None
