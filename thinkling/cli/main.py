@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -70,8 +71,10 @@ def run(
 
     artifacts = run_recipes(recipes, out, only=only or (), until=until, force=force or (), text=text or (), hooks=HOOKS)
     for artifact in artifacts.values():
-        if artifact.manifest.kind == "report":
-            typer.echo(f"report: {artifact.path / 'report.html'}")
+        if artifact.manifest.kind == "report":  # where people look for it: beside the artifacts, not inside one
+            for name in ("metrics.json", "report.html"):
+                shutil.copyfile(artifact.path / name, out / name)
+            typer.echo(f"report: {out / 'report.html'}")
 
 
 def _stage_command(stage: str) -> Callable[..., None]:
