@@ -17,7 +17,7 @@ import torch
 from thinkling.core.errors import UserError
 from thinkling.engine import kernels
 from thinkling.engine.blocks import Blocks
-from thinkling.engine.vectors import LANES
+from thinkling.engine.vectors import LANES, TILE
 from thinkling.model.config import ModelConfig
 
 
@@ -74,6 +74,8 @@ class Decoder:
         self.branch = torch.zeros(rows, d, dtype=dtype)
         self.gathered = torch.zeros(round_rows(max_logits), d, dtype=dtype)
         self.logits = torch.zeros(round_rows(max_logits), v, dtype=dtype)
+        repeat = heads // groups  # query heads that share keys, taken a tile at a time; tuples for their length
+        self.tile, self.rest = (0,) * min(repeat, TILE), (0,) * (repeat % TILE if repeat > TILE else 0)
         self.eps = np.float32(config.rms_norm_eps)
         frequency = 1.0 / config.rope_theta ** (torch.arange(0, e, 2).float() / e)
         angle_TE = torch.arange(max_len).float()[:, None] * frequency
@@ -137,12 +139,13 @@ class Decoder:
         hidden_, qkv_, attended_ = as_array(hidden), as_array(qkv), as_array(attended)
         gate_up_, activated_, branch_ = as_array(gate_up), as_array(activated), as_array(branch)
         residual, eps, heads = self.residual, self.eps, self.config.num_attention_heads
+        threads = numba.get_num_threads()
         first = self.layers[0].attention_norm
         kernels.embed(as_array(self.embedding), tokens, first, eps, residual, hidden_)
         for number, layer in enumerate(self.layers):
             torch.mm(hidden, layer.qkv.t(), out=qkv)
             kernels.attention(
-                numba.get_num_threads(), qkv_, heads, layer.q_norm, layer.k_norm, eps, self.cos, self.sin,
+                threads, self.tile, self.rest, qkv_, heads, layer.q_norm, layer.k_norm, eps, self.cos, self.sin,
                 cache.keys[number], cache.values[number], tables, sequences, positions, attended_,
             )  # fmt: skip
             torch.mm(attended, layer.out.t(), out=branch)

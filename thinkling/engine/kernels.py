@@ -13,23 +13,25 @@ from typing import Any
 
 import numba
 import numpy as np
+import torch
 from numba import njit, prange
 
-from thinkling.engine.vectors import BLOCK, TILE, larger, mix_tile, score_tile
+from thinkling.engine.vectors import BLOCK, larger, mix_block, score_block
 from thinkling.model.lowlevel import FASTMATH, exp32, load, store
 
 # The threads of torch and of Numba must be one pool: with two, each side's idle threads spin
-# while the other works. Both use OpenMP, and Numba finds the runtime that torch has loaded.
+# while the other works. Both use OpenMP, and Numba finds the runtime that torch has loaded; but
+# as it starts, it sets that runtime's number of threads to all cores, so torch's is put back.
 numba.config.THREADING_LAYER_PRIORITY = ["omp", "tbb", "workqueue"]
+_threads = torch.get_num_threads()
+numba.set_num_threads(min(_threads, numba.config.NUMBA_NUM_THREADS))
+torch.set_num_threads(_threads)
 
 ROWS = 8  # neighbouring rows that one thread takes at a time: a group's rows share cached blocks
 _ZERO, _ONE = np.float32(0.0), np.float32(1.0)
 
 kernel = njit(fastmath=FASTMATH, cache=True, nogil=True)
 parallel_kernel = njit(parallel=True, fastmath=FASTMATH, cache=True, nogil=True)
-
-_scores_1, _scores_2, _scores_3, _scores_4 = (score_tile(n) for n in range(1, TILE + 1))
-_mix_1, _mix_2, _mix_3, _mix_4 = (mix_tile(n) for n in range(1, TILE + 1))
 
 
 @kernel
@@ -110,21 +112,16 @@ def store_kv(
 
 
 @kernel
-def attend_tile(q_nE: Any, k_NGEL: Any, v_NGLE: Any, g: int, blocks: Any, length: int, score_nS: Any, out: Any) -> None:
+def attend_tile(
+    tile: Any, q_nE: Any, k_NGEL: Any, v_NGLE: Any, g: int, blocks: Any, length: int, score_nS: Any, out: Any
+) -> None:  # fmt: skip
     """Softmax attention of n heads over ``length`` positions into ``out`` [n * E]; ``q`` is overwritten."""
-    n, width = q_nE.shape
+    n, width = len(tile), q_nE.shape[1]
     used = (length + BLOCK - 1) // BLOCK
     for b in range(used):
         k_EL, at = k_NGEL[blocks[b], g], b * BLOCK
         ahead = k_NGEL[blocks[min(b + 1, used - 1)], g]
-        if n == 4:
-            _scores_4(q_nE, k_EL, score_nS, at, ahead)
-        elif n == 3:
-            _scores_3(q_nE, k_EL, score_nS, at, ahead)
-        elif n == 2:
-            _scores_2(q_nE, k_EL, score_nS, at, ahead)
-        else:
-            _scores_1(q_nE, k_EL, score_nS, at, ahead)
+        score_block(tile, q_nE, k_EL, score_nS, at, ahead)
     q_nE[:] = _ZERO
     for h in range(n):
         score, top, total = score_nS[h, :length], score_nS[h, 0], _ZERO
@@ -140,31 +137,38 @@ def attend_tile(q_nE: Any, k_NGEL: Any, v_NGLE: Any, g: int, blocks: Any, length
         v_LE, at = v_NGLE[blocks[b], g], b * BLOCK
         ahead = v_NGLE[blocks[min(b + 1, used - 1)], g]
         count = min(BLOCK, length - at)
-        if n == 4:
-            _mix_4(score_nS, at, v_LE, count, q_nE, ahead)
-        elif n == 3:
-            _mix_3(score_nS, at, v_LE, count, q_nE, ahead)
-        elif n == 2:
-            _mix_2(score_nS, at, v_LE, count, q_nE, ahead)
-        else:
-            _mix_1(score_nS, at, v_LE, count, q_nE, ahead)
+        mix_block(tile, score_nS, at, v_LE, count, q_nE, ahead)
     for h in range(n):
         mixed, target = q_nE[h], out[h * width : (h + 1) * width]
         for i in range(width):
             target[i] = store(target[i], mixed[i])
 
 
+@kernel
+def attend_heads(
+    tile: Any, first: int, qkv: Any, norm: Any, eps: Any, cos: Any, sin: Any, k_NGEL: Any, v_NGLE: Any, g: int,
+    blocks: Any, length: int, query_nE: Any, score_nS: Any, out: Any
+) -> None:  # fmt: skip
+    """One token's heads ``first`` to ``first + n``, from the projection to the attended values."""
+    width = query_nE.shape[1]
+    for h in range(len(tile)):
+        norm_rope(qkv[(first + h) * width : (first + h + 1) * width], norm, eps, cos, sin, query_nE[h])
+    target = out[first * width : (first + len(tile)) * width]
+    attend_tile(tile, query_nE, k_NGEL, v_NGLE, g, blocks, length, score_nS, target)
+
+
 @parallel_kernel
 def attention(
-    threads: int, qkv: Any, heads: int, q_norm: Any, k_norm: Any, eps: Any, cos_TE: Any, sin_TE: Any,
-    k_NGEL: Any, v_NGLE: Any, tables: Any, sequences: Any, positions: Any, out: Any
+    threads: int, tile: Any, rest: Any, qkv: Any, heads: int, q_norm: Any, k_norm: Any, eps: Any, cos_TE: Any,
+    sin_TE: Any, k_NGEL: Any, v_NGLE: Any, tables: Any, sequences: Any, positions: Any, out: Any
 ) -> None:  # fmt: skip
     """Per-head norm, rotary embedding, KV write and causal attention for a ragged batch of tokens.
 
     Row r is the token at ``positions[r]`` of the sequence whose KV blocks are listed in
     ``tables[sequences[r]]``; a prompt's tokens and single decoded tokens mix freely, since
     all keys are written before the first query looks at them. ``q_norm`` holds the scale
-    1 / sqrt(E) already. Each of ``threads`` takes every so many rows, ``ROWS`` neighbours at a time.
+    1 / sqrt(E) already. The query heads on one key head are taken len(tile) at a time, at last
+    len(rest). Each of ``threads`` takes every so many rows, ``ROWS`` neighbours at a time.
     """
     rows, groups, width = positions.shape[0], k_NGEL.shape[1], k_NGEL.shape[2]
     repeat = heads // groups
@@ -182,16 +186,20 @@ def attention(
         for start in range(thread * ROWS, rows, threads * ROWS):
             for row in range(start, min(start + ROWS, rows)):
                 longest = max(longest, positions[row])
-        query = np.empty((TILE, width), np.float32)
-        score = np.empty((TILE, (longest // BLOCK + 1) * BLOCK), np.float32)
+        query = np.empty((len(tile), width), np.float32)
+        score = np.empty((len(tile), (longest // BLOCK + 1) * BLOCK), np.float32)
         for start in range(thread * ROWS, rows, threads * ROWS):
             for row in range(start, min(start + ROWS, rows)):
                 at, blocks = positions[row], tables[sequences[row]]
                 for g in range(groups):
-                    for first in range(g * repeat, (g + 1) * repeat, TILE):
-                        n = min(TILE, (g + 1) * repeat - first)
-                        for h in range(n):
-                            source = qkv[row, (first + h) * width : (first + h + 1) * width]
-                            norm_rope(source, q_norm, eps, cos_TE[at], sin_TE[at], query[h])
-                        target = out[row, first * width : (first + n) * width]
-                        attend_tile(query[:n], k_NGEL, v_NGLE, g, blocks, at + 1, score, target)
+                    end = (g + 1) * repeat
+                    for first in range(g * repeat, end - len(tile) + 1, len(tile)):
+                        attend_heads(
+                            tile, first, qkv[row], q_norm, eps, cos_TE[at], sin_TE[at], k_NGEL, v_NGLE, g, blocks,
+                            at + 1, query, score, out[row],
+                        )  # fmt: skip
+                    if len(rest) > 0:
+                        attend_heads(
+                            rest, end - len(rest), qkv[row], q_norm, eps, cos_TE[at], sin_TE[at], k_NGEL, v_NGLE, g,
+                            blocks, at + 1, query, score, out[row],
+                        )  # fmt: skip

@@ -4,15 +4,14 @@ Numba leaves vectorization to LLVM, which keeps no running sums in registers acr
 loops. Here they are written as LLVM instructions instead: still compiled on the spot for the
 machine at hand (LLVM splits the vectors where registers are narrower), and about ten times faster.
 
-``score_tile(n)`` and ``mix_tile(n)`` are made for n query heads that share their keys and values,
-so that each key or value is loaded, and widened from bfloat16, once for all of them.
+Both serve n query heads that share their keys and values, so that each key or value is loaded, and
+widened from bfloat16, once for all of them. n is the length of a tuple: Numba compiles per type.
 
 Legend: n heads, E head width (a multiple of 16), L positions in a block, S positions of a row.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
@@ -22,7 +21,6 @@ from numba.extending import intrinsic
 
 LANES = 16
 BLOCK = 32  # positions in one KV block (L)
-LOCALITY = 3
 TILE = 4  # heads in the largest tile
 
 _I16, _I32, _I64, _FLOAT = ir.IntType(16), ir.IntType(32), ir.IntType(64), ir.FloatType()
@@ -47,7 +45,7 @@ class _Array:
     """A C-contiguous array argument inside generated code."""
 
     def __init__(self, context: Any, builder: Any, kind: Any, value: Any) -> None:
-        self.builder, self.narrow = builder, kind.dtype == types.uint16
+        self.builder, self.bytes = builder, 2 if kind.dtype == types.uint16 else 4
         array = context.make_array(kind)(context, builder, value)
         self.data, self.shape = array.data, cgutils.unpack_tuple(builder, array.shape)
 
@@ -60,21 +58,21 @@ class _Array:
     def vector(self, *index: Any) -> Any:
         """Sixteen neighbours from ``index`` on, as float32."""
         builder = self.builder
-        if not self.narrow:
+        if self.bytes == 4:
             return builder.load(builder.bitcast(self.at(*index), _VECTOR.as_pointer()), align=4)
         halves = builder.load(builder.bitcast(self.at(*index), _HALVES.as_pointer()), align=2)
         shift = ir.Constant(_WORDS, [16] * LANES)
         return builder.bitcast(builder.shl(builder.zext(halves, _WORDS), shift), _VECTOR)
 
-    def prefetch(self, bytes_from: int, bytes_to: int, *index: Any) -> None:
-        """Ask for these bytes after ``index``, a cache line of 64 at a time, ahead of their use."""
+    def prefetch(self, size: int, *index: Any) -> None:
+        """Ask for ``size`` bytes from ``index`` on, a cache line of 64 at a time, ahead of their use."""
         builder, byte = self.builder, ir.IntType(8).as_pointer()
         kind = ir.FunctionType(ir.VoidType(), [byte, _I32, _I32, _I32])
         ask = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
         start = builder.bitcast(self.at(*index), byte)
-        for offset in range(bytes_from, bytes_to, 64):
-            words = [ir.Constant(_I32, number) for number in (0, LOCALITY, 1)]  # read, locality, data
-            builder.call(ask, [builder.gep(start, [_number(offset)]), *words])
+        read, everywhere, data = (ir.Constant(_I32, number) for number in (0, 3, 1))
+        for offset in range(0, size, 64):
+            builder.call(ask, [builder.gep(start, [_number(offset)]), read, everywhere, data])
 
     def put(self, value: Any, *index: Any) -> None:
         """Write sixteen float32 neighbours."""
@@ -96,78 +94,73 @@ def _number(value: int) -> Any:
     return ir.Constant(_I64, value)
 
 
-def score_tile(n: int) -> Callable[..., None]:
-    """``f(q[n, E], k[E, L], out[n, S], at, ahead)``: out[:, at:at+L] = q @ k, for one block of keys.
+@intrinsic
+def score_block(typingctx: Any, tile: Any, q: Any, k: Any, out: Any, at: Any, ahead: Any) -> Any:
+    """out[:n, at:at+L] = q[:n, E] @ k[E, L] for one block of keys, where ``tile`` is a tuple of length n.
 
     ``ahead`` is a block of the same size that will be wanted next, to be fetched meanwhile.
     """
+    n = tile.count
 
-    @intrinsic
-    def scores(typingctx: Any, q: Any, k: Any, out: Any, at: Any, ahead: Any) -> Any:
-        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            query, keys, result, ahead = (_Array(context, builder, signature.args[i], args[i]) for i in (0, 1, 2, 4))
-            parts = range(0, BLOCK, LANES)
-            zero = ir.Constant(_VECTOR, [0.0] * LANES)
-            sums = {(h, p): cgutils.alloca_once_value(builder, zero) for h in range(n) for p in parts}
-            with cgutils.for_range(builder, keys.shape[0]) as loop:
-                ahead.prefetch(0, BLOCK * (2 if keys.narrow else 4), loop.index, _number(0))
-                vectors = {p: keys.vector(loop.index, _number(p)) for p in parts}
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        query, keys, result, coming = (_Array(context, builder, signature.args[i], args[i]) for i in (1, 2, 3, 5))
+        parts = range(0, BLOCK, LANES)
+        zero = ir.Constant(_VECTOR, [0.0] * LANES)
+        sums = {(h, p): cgutils.alloca_once(builder, _VECTOR) for h in range(n) for p in parts}
+        for held in sums.values():
+            builder.store(zero, held)
+        with cgutils.for_range(builder, keys.shape[0]) as loop:
+            coming.prefetch(BLOCK * keys.bytes, loop.index, _number(0))
+            vectors = {p: keys.vector(loop.index, _number(p)) for p in parts}
+            for h in range(n):
+                factor = _splat(builder, builder.load(query.at(_number(h), loop.index)))
+                for p in parts:
+                    total = _multiply_add(builder, factor, vectors[p], builder.load(sums[h, p]))
+                    builder.store(total, sums[h, p])
+        for (h, p), held in sums.items():
+            result.put(builder.load(held), _number(h), builder.add(args[4], _number(p)))
+        return context.get_dummy_value()
+
+    return types.void(tile, q, k, out, types.intp, ahead), codegen
+
+
+@intrinsic
+def mix_block(
+    typingctx: Any, tile: Any, p: Any, at: Any, v: Any, count: Any, out: Any, ahead: Any
+) -> Any:  # fmt: skip
+    """out[:n, E] += p[:n, at:at+count] @ v[:count, E]; ``tile`` and ``ahead`` as in ``score_block``."""
+    n = tile.count
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        weights, values, result, coming = (_Array(context, builder, signature.args[i], args[i]) for i in (1, 3, 5, 6))
+
+        def columns(first: Any, vectors: int) -> None:
+            """The sums for ``vectors`` x 16 columns of the values, held in registers over the rows."""
+            parts = [builder.add(first, _number(LANES * i)) for i in range(vectors)]
+            sums = [[cgutils.alloca_once(builder, _VECTOR) for _ in parts] for _ in range(n)]
+            for h in range(n):
+                for held, part in zip(sums[h], parts, strict=True):
+                    builder.store(result.vector(_number(h), part), held)
+            with cgutils.for_range(builder, args[4]) as loop:
+                coming.prefetch(vectors * LANES * values.bytes, loop.index, first)
+                rows = [values.vector(loop.index, part) for part in parts]
                 for h in range(n):
-                    factor = _splat(builder, builder.load(query.at(_number(h), loop.index)))
-                    for p in parts:
-                        total = _multiply_add(builder, factor, vectors[p], builder.load(sums[h, p]))
-                        builder.store(total, sums[h, p])
-            for (h, p), held in sums.items():
-                result.put(builder.load(held), _number(h), builder.add(args[3], _number(p)))
-            return context.get_dummy_value()
+                    index = builder.add(args[2], loop.index)
+                    factor = _splat(builder, builder.load(weights.at(_number(h), index)))
+                    for row, held in zip(rows, sums[h], strict=True):
+                        builder.store(_multiply_add(builder, factor, row, builder.load(held)), held)
+            for h in range(n):
+                for held, part in zip(sums[h], parts, strict=True):
+                    result.put(builder.load(held), _number(h), part)
 
-        return types.void(q, k, out, types.intp, ahead), codegen
+        width = result.shape[1]
+        whole = builder.udiv(width, _number(4 * LANES))
+        with cgutils.for_range(builder, whole) as loop:
+            columns(builder.mul(loop.index, _number(4 * LANES)), 4)
+        done = builder.mul(whole, _number(4 * LANES))
+        rest = builder.udiv(builder.sub(width, done), _number(LANES))
+        with cgutils.for_range(builder, rest) as loop:
+            columns(builder.add(done, builder.mul(loop.index, _number(LANES))), 1)
+        return context.get_dummy_value()
 
-    return scores
-
-
-def mix_tile(n: int) -> Callable[..., None]:
-    """``f(p[n, S], at, v[L, E], count, out[n, E], ahead)``: out += p[:, at:at+count] @ v[:count].
-
-    ``ahead`` as in ``score_tile``.
-    """
-
-    @intrinsic
-    def mix(typingctx: Any, p: Any, at: Any, v: Any, count: Any, out: Any, ahead: Any) -> Any:
-        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            weights, values, result, ahead = (
-                _Array(context, builder, signature.args[i], args[i]) for i in (0, 2, 4, 5)
-            )
-
-            def columns(first: Any, vectors: int) -> None:
-                """The sums for ``vectors`` x 16 columns of the values, held in registers over the rows."""
-                parts = [builder.add(first, _number(LANES * i)) for i in range(vectors)]
-                sums = [[cgutils.alloca_once(builder, _VECTOR) for _ in parts] for h in range(n)]
-                for h in range(n):
-                    for held, part in zip(sums[h], parts, strict=True):
-                        builder.store(result.vector(_number(h), part), held)
-                with cgutils.for_range(builder, args[3]) as loop:
-                    ahead.prefetch(0, vectors * LANES * (2 if values.narrow else 4), loop.index, first)
-                    rows = [values.vector(loop.index, part) for part in parts]
-                    for h in range(n):
-                        index = builder.add(args[1], loop.index)
-                        factor = _splat(builder, builder.load(weights.at(_number(h), index)))
-                        for row, held in zip(rows, sums[h], strict=True):
-                            builder.store(_multiply_add(builder, factor, row, builder.load(held)), held)
-                for h in range(n):
-                    for held, part in zip(sums[h], parts, strict=True):
-                        result.put(builder.load(held), _number(h), part)
-
-            width = result.shape[1]
-            whole = builder.udiv(width, _number(4 * LANES))
-            with cgutils.for_range(builder, whole) as loop:
-                columns(builder.mul(loop.index, _number(4 * LANES)), 4)
-            done = builder.mul(whole, _number(4 * LANES))
-            rest = builder.udiv(builder.sub(width, done), _number(LANES))
-            with cgutils.for_range(builder, rest) as loop:
-                columns(builder.add(done, builder.mul(loop.index, _number(LANES))), 1)
-            return context.get_dummy_value()
-
-        return types.void(p, types.intp, v, types.intp, out, ahead), codegen
-
-    return mix
+    return types.void(tile, p, types.intp, v, types.intp, out, ahead), codegen
