@@ -94,11 +94,16 @@ class _TextScores:
         self._pages = 0
 
     def add(self, found: str, true: str) -> None:
-        ours, theirs = _shingles(found), _shingles(true)
+        self._pages += 1
+        found_words, true_words = found.split(), true.split()
+        if found_words == true_words:  # most are, and then nothing need be counted
+            self._precision += 1
+            self._recall += 1
+            return
+        ours, theirs = _shingles(found_words), _shingles(true_words)
         common = sum((ours & theirs).values())
         self._precision += common / max(1, sum(ours.values()))
         self._recall += common / max(1, sum(theirs.values()))
-        self._pages += 1
 
     def result(self) -> dict[str, Any]:
         if not self._pages:
@@ -108,6 +113,5 @@ class _TextScores:
         return {"pages": self._pages, "precision": precision, "recall": recall, "f1": f1}
 
 
-def _shingles(text: str) -> Counter[tuple[str, ...]]:
-    words = text.split()
+def _shingles(words: list[str]) -> Counter[tuple[str, ...]]:
     return Counter(tuple(words[i : i + _SHINGLE]) for i in range(max(1, len(words) - _SHINGLE + 1)))
