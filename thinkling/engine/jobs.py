@@ -123,7 +123,7 @@ class Job:
 
     def complete(self, tokens: list[int], logprobs: list[float], finish: Finish, weights_id: str) -> Completion:
         forced = min(self.forced, len(tokens))
-        origins: list[Origin] = ["forced"] * forced + ["sampled"] * (len(tokens) - forced)
+        origins: tuple[Origin, ...] = tuple("forced" if i < forced else "sampled" for i in range(len(tokens)))
         return Completion(
-            tuple(tokens), tuple(logprobs), tuple(origins), finish, weights_id, tuple(self.top[: len(tokens)])
+            tuple(tokens), tuple(logprobs), origins, finish, weights_id, tuple(self.top[: len(tokens)])
         )

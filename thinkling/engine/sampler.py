@@ -158,7 +158,8 @@ def weigh(top: Any, temperature: Any, top_k: Any, top_p: Any, min_p: Any, p: Any
 @kernel
 def pick(p: Any, target: Any) -> Any:
     """The first id whose cumulative weight exceeds ``target``: whole chunks first, then inside one."""
-    size, start, passed = p.shape[0], 0, 0.0
+    size, start = p.shape[0], 0
+    passed: Any = 0.0
     while start + CHUNK < size:
         part = np.float32(0.0)
         for i in range(CHUNK):

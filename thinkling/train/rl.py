@@ -72,9 +72,13 @@ class Sampler:
         self.by_name = {family.name: family for family in self.families}
         self.sampling = Sampling(temperature=recipe.temperature, max_tokens=recipe.max_tokens)
         self.engine = Engine(
-            self._state(), model.config, slots=recipe.prompts * recipe.group,
-            max_len=min(recipe.length + 1, model.config.max_position_embeddings), dtype=model.dtype, tokenizer=tokenizer,
-        )  # fmt: skip
+            self._state(),
+            model.config,
+            slots=recipe.prompts * recipe.group,
+            max_len=min(recipe.length + 1, model.config.max_position_embeddings),
+            dtype=model.dtype,
+            tokenizer=tokenizer,
+        )
         self.backend = LocalBackend(self.engine, tokenizer)
         self.held_out = [
             problem
