@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from thinkling.evaluate.axis import Axis, change, interval, nice_step, number, rounded_up
@@ -15,6 +15,7 @@ from thinkling.evaluate.statistics import Estimate
 FINITE = st.floats(-1e6, 1e6, allow_nan=False)
 
 
+@settings(deadline=None)
 @given(st.floats(1e-6, 1e9))
 def test_steps_are_round_and_just_large_enough(rough: float) -> None:
     step = nice_step(rough)
@@ -24,6 +25,7 @@ def test_steps_are_round_and_just_large_enough(rough: float) -> None:
     assert mantissa in (1.0, 2.0, 5.0)
 
 
+@settings(deadline=None)
 @given(FINITE, st.floats(1e-3, 1e6))
 def test_ticks_lie_inside_and_are_few(low: float, width: float) -> None:
     ticks = Axis(low, low + width, 0, 100).ticks()
@@ -55,6 +57,7 @@ def test_intervals_for_people() -> None:
     assert change(Estimate(0.031, 0.02, 0.042, 10), percent=True) == "+3.1 pt [+2.0, +4.2]"
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(FINITE, FINITE), min_size=1, max_size=30), st.booleans())
 def test_any_finite_curve_can_be_drawn_inside_its_frame(points: list[tuple[float, float]], from_zero: bool) -> None:
     points = sorted(points)

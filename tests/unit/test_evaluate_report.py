@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import math
 import random
+import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -311,6 +313,18 @@ def test_any_part_alone_still_makes_a_report(made: Made, tmp_path: Path, kept: s
     html, _ = report(tmp_path / "report", {role: made[2][role] for role in sorted(kept)})
     page = Checker(html)
     assert page.faults == [] and page.open == [] and "Not run" in html
+
+
+def test_answers_without_a_score_are_told(made: Made, tmp_path: Path) -> None:
+    sft = made[2]["sft"]
+    folder = tmp_path / "sft"
+    shutil.copytree(sft.path, folder)
+    summary = json.loads((folder / "summary.json").read_text())
+    summary["faults"] = {"UserError: the prompt does not fit": 7, "other": 2}
+    (folder / "summary.json").write_text(json.dumps(summary))
+    html, _ = report(tmp_path / "report", {"sft": replace(sft, path=folder)})
+    assert "answers have no score" in html and "7 of them: UserError: the prompt does not fit" in html
+    assert "SFT: 9 of" in html
 
 
 def test_wrong_roles_are_refused_by_name(made: Made, tmp_path: Path) -> None:

@@ -174,6 +174,8 @@ def test_worked_examples_come_from_train_and_end_with_the_question() -> None:
     text = prefixes([chain], 2, seed=3)(problem)
     assert text.count("Question: ") == 3 and text.count("\nAnswer: The answer is ") == 2
     assert text.endswith(f"Question: {problem.prompt}\n")
+    lengths = [len(prefixes([chain], 2, seed)(problem)) for seed in range(20)]
+    assert max(lengths) < 420 + len(problem.prompt), "short ones are chosen, so that a small context holds them"
     assert answer_in("Solution: 1+1=2\nAnswer: The answer is 2.\nmore 9") == "The answer is 2."
     assert answer_in("no mark") == "no mark"
 

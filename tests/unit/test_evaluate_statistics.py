@@ -8,7 +8,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from thinkling.evaluate.statistics import (
@@ -29,6 +29,7 @@ def test_pass_at_k_golden(n: int, c: int, k: int, expected: float) -> None:
     assert pass_at_k(n, c, k) == pytest.approx(expected, abs=1e-6)
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_pass_at_k_counts_subsets(data: st.DataObject) -> None:
     n = data.draw(st.integers(1, 9))
@@ -37,6 +38,7 @@ def test_pass_at_k_counts_subsets(data: st.DataObject) -> None:
     assert pass_at_k(n, c, k) == pytest.approx(np.mean(hits), abs=1e-12)
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_pass_at_k_agrees_with_exact_binomials_where_floats_would_overflow(data: st.DataObject) -> None:
     n = data.draw(st.integers(1, 3000))
@@ -45,6 +47,7 @@ def test_pass_at_k_agrees_with_exact_binomials_where_floats_would_overflow(data:
     assert pass_at_k(n, c, k) == pytest.approx(exact, abs=1e-9)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 60), st.integers(1, 60))
 def test_pass_at_k_grows_with_k_and_c(n: int, k: int) -> None:
     k = min(k, n)
@@ -59,6 +62,7 @@ def test_pass_at_k_refuses_nonsense(n: int, c: int, k: int) -> None:
         pass_at_k(n, c, k)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 500), st.floats(0, 1))
 def test_wilson_is_its_closed_form(n: int, p: float) -> None:
     c = round(p * n)

@@ -20,6 +20,7 @@ from thinkling.tasks.family import Family
 from thinkling.tasks.sets import problems
 
 STOP = ("\n\n", "\nQuestion:")
+_CHOICE = 8
 
 
 def _one_paragraph(text: str) -> str:
@@ -27,15 +28,20 @@ def _one_paragraph(text: str) -> str:
 
 
 def worked_examples(family: Family, count: int, seed: int) -> str:
-    """``count`` solved problems of the train split, step by step where the family can."""
+    """``count`` solved problems of the train split, step by step where the family can.
+
+    They are the shortest of several times as many: a small model's context must hold them, the question and
+    the answer, and it knows nothing of positions beyond the windows it was trained on.
+    """
     style = "steps" if "steps" in family.styles else family.styles[0]
     shots = []
-    for problem in problems(family, "train", count, derive(seed, "shots"), at_most=True):
+    for problem in problems(family, "train", _CHOICE * count, derive(seed, "shots"), at_most=True):
         message = family.solve(problem, style, stream(seed, "shot", problem.key))
         work = _one_paragraph(message.thinking or "")
         solution = f"Solution: {work}\n" if work else ""
-        shots.append(f"Question: {_one_paragraph(problem.prompt)}\n{solution}Answer: {message.text.strip()}\n\n")
-    return "".join(shots)
+        question = _one_paragraph(problem.prompt)
+        shots.append(f"Question: {question}\n{solution}Answer: {message.text.strip()}\n\n")
+    return "".join(sorted(shots, key=len)[:count])
 
 
 def prefixes(families: Sequence[Family], count: int, seed: int) -> Callable[[Problem], str]:

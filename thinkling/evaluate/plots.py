@@ -16,7 +16,7 @@ from thinkling.evaluate.axis import Axis, interval, nice_step, number, rounded_u
 from thinkling.evaluate.statistics import Estimate
 
 WIDTH, HEIGHT = 480, 270
-LEFT, RIGHT, TOP, BOTTOM = 54, 22, 12, 44
+LEFT, RIGHT, TOP, BOTTOM = 60, 22, 12, 44
 BAR_BOTTOM = 26  # bars have no label below their axis
 MOST_POINTS = 160
 
@@ -182,12 +182,12 @@ def thinned(line: Line, most: int = MOST_POINTS) -> Line:
 
 def _frame(xs: Sequence[float], ys: Sequence[float], percent: bool, from_zero: bool, log_x: bool) -> tuple[Axis, Axis]:
     left, right = min(xs), max(xs)
-    if left == right:
+    if right - left <= 1e-12 * max(abs(left), abs(right), 1e-9):
         left, right = (left / 2, right * 2) if log_x else (left - 0.5, right + 0.5)
     low, high = (0.0 if from_zero else min(ys)), max(ys)
     if percent and from_zero:
-        high = 1.0 if high > 0.4 else rounded_up(max(high, 0.01))
-    elif high > low:
+        high = rounded_up(high) if 0 < high <= 0.4 else 1.0
+    elif high - low > 1e-12 * max(abs(high), abs(low), 1e-9):
         step = nice_step((high - low) / 5)
         low, high = math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step
     else:

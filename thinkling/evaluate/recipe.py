@@ -38,7 +38,7 @@ class Recipe(StageRecipe):
         default=(), description="temperatures tried on val problems; the best one is then tested"
     )
     temperature_problems: int = Field(default=100, ge=1, description="val problems per family for that")
-    shots: int = Field(default=3, ge=0, description='worked examples per family when asked as "text"')
+    shots: int = Field(default=2, ge=0, description='worked examples per family when asked as "text"')
     max_tokens: int = Field(default=160, ge=1, description="most tokens per answer, thinking included")
     slots: int = Field(default=256, ge=1, description="answers sampled side by side")
     max_len: int = Field(default=512, ge=2, description="most tokens of prompt and answer together")

@@ -121,6 +121,7 @@ def side_by_side(sources: Sources, metrics: Mapping[str, Any]) -> Section:
         title,
         *figures,
         _asked_in_text(models),
+        _unscored(models),
         _differences(metrics),
         _temperature(sources),
         absent("evaluation of " + ", ".join(missing)) if missing else "",
@@ -139,6 +140,23 @@ def _asked_in_text(models: list[Evaluation]) -> str:
             beside = f" Through the chat protocol, greedy, it reaches {interval(chat, True)}." if chat else ""
             parts.append(
                 paragraph(f"{model.name} was asked in plain text, after a few worked examples of each family.{beside}")
+            )
+    return "".join(parts)
+
+
+def _unscored(models: list[Evaluation]) -> str:
+    """What the accuracies leave out: they are not to look better, or n larger, than they are."""
+    parts = []
+    for model in models:
+        faults: dict[str, int] = model.summary["faults"]
+        if faults:
+            reason, count = next(iter(faults.items()))
+            parts.append(
+                paragraph(
+                    f"{model.name}: {sum(faults.values()):,} of {len(model.rows):,} answers have no score and stay out "
+                    f"of n; {count:,} of them: {reason}",
+                    "note",
+                )
             )
     return "".join(parts)
 
