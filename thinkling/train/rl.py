@@ -13,6 +13,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from thinkling.core.errors import UserError
 from thinkling.core.seeds import derive, stream
 from thinkling.core.stage import StageContext
 from thinkling.core.types import Episode, Problem, Sampling
@@ -33,6 +34,8 @@ from thinkling.train.optimizer import Optimizer, OptimizerSettings
 from thinkling.train.packing import Windows, pack_all
 from thinkling.train.schedule import ScheduleSettings, factor
 from thinkling.train.sft import task_context
+
+PATIENCE = 50  # draws per problem wanted before a step makes do with fewer
 
 
 class Recipe(TrainRecipe):
@@ -90,14 +93,18 @@ class Sampler:
         return {name: tensor.cpu() for name, tensor in self.model.state().items()}
 
     def _draw(self, step: int) -> list[Problem]:
-        """The step's problems, all of the train split."""
+        """The step's problems, distinct and all of the train split; fewer where there are no more (a small JSONL)."""
         rng = stream(self.recipe.seed, "rl", step)
         drawn: dict[str, Problem] = {}
-        while len(drawn) < self.recipe.prompts:
+        for _ in range(PATIENCE * self.recipe.prompts):
             family = rng.choices(self.families, self.weights)[0]
             problem = pose(family.name, family.draw(rng), rng.getrandbits(62))
             if problem.split == "train":
                 drawn.setdefault(problem.key, problem)
+            if len(drawn) == self.recipe.prompts:
+                break
+        if not drawn:
+            raise UserError(f"rl: found no problem of the train split in {', '.join(self.by_name)}")
         return list(drawn.values())
 
     def groups(self, step: int) -> list[list[Episode]]:
