@@ -6,7 +6,7 @@ import re
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from thinkling.core.errors import UserError
@@ -33,6 +33,7 @@ def naive_tokens(text: str) -> list[str]:
     return re.findall(r"\w+(?:['’.-]\w+)*|[^\w\s]+", text)
 
 
+@settings(deadline=None)
 @given(texts)
 def test_counts_equal_plain_ones(text: str) -> None:
     view, tokens = Words(text), naive_tokens(text)
@@ -46,6 +47,7 @@ def test_counts_equal_plain_ones(text: str) -> None:
     assert len(set(view.codes.tolist())) == len(set(tokens))
 
 
+@settings(deadline=None)
 @given(texts, st.integers(2, 4))
 def test_top_ngram_equals_a_plain_count(text: str, n: int) -> None:
     tokens = naive_tokens(text)
@@ -58,6 +60,7 @@ def test_top_ngram_equals_a_plain_count(text: str, n: int) -> None:
         assert (bound > beyond) == (expected > beyond)
 
 
+@settings(deadline=None)
 @given(texts)
 def test_repeated_ngrams_equal_a_plain_count(text: str) -> None:
     tokens = naive_tokens(text)

@@ -51,7 +51,9 @@ def extract(page: Page) -> Extracted | None:
 
 def tidy(text: str) -> str:
     """Unix line ends, no control characters, single spaces, at most one blank line between paragraphs."""
-    text = _CONTROLS.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if not text.replace("\n", " ").isprintable():
+        text = _CONTROLS.sub("", text)
     lines = [" ".join(line.split()) for line in text.split("\n")]
     return _BLANK_LINES.sub("\n\n", "\n".join(lines)).strip("\n")
 

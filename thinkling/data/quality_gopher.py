@@ -30,6 +30,7 @@ MAX_ELLIPSIS_LINES = 0.3
 MIN_LETTER_WORDS = 0.8
 MIN_STOP_WORDS = 2
 
+_ZERO = np.zeros(1, np.intp)
 _PARAGRAPH = re.compile(r"\n{2,}")
 
 
@@ -77,7 +78,8 @@ def top_ngram_characters(view: Words, n: int, beyond: float = 0.0) -> int:
     if not len(hashes):
         return 0
     ordered = np.sort(hashes)
-    starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
+    starts = np.flatnonzero(ordered[1:] != ordered[:-1]) + 1
+    starts = np.concatenate([_ZERO, starts])
     counts = np.diff(starts, append=len(ordered))
     most = int(counts.max())
     bound = (view.longest * n + n - 1) * most

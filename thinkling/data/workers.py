@@ -6,6 +6,7 @@ close and end, and when a page crashes the parser (native code) only that page i
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import queue
 import threading
@@ -22,7 +23,8 @@ from thinkling.data.warc import Record
 Batch = list[Record | Document]
 Judged = list[Survivor | Reject]
 
-_AHEAD = 2  # batches a worker may hold: one in work and one waiting
+_AHEAD = 4  # batches a worker may hold, the one in work included
+_FURTHEST = 8  # batches per worker that may be out beyond the one that is due
 
 
 def judge_batches(batches: Iterable[Batch], rules: Rules, workers: int) -> Iterator[Judged]:
@@ -46,7 +48,7 @@ def _dispatch(batches: Iterator[Batch], crew: list[_Worker]) -> Iterator[Judged]
     exhausted = False
     while True:
         # A slow batch may hold up the output; do not run further ahead of it than this.
-        while not exhausted and sent - due < 4 * len(crew):
+        while not exhausted and sent - due < _FURTHEST * len(crew):
             worker = min(crew, key=lambda one: len(one.held))
             if len(worker.held) >= _AHEAD:
                 break
@@ -61,7 +63,7 @@ def _dispatch(batches: Iterator[Batch], crew: list[_Worker]) -> Iterator[Judged]
             due += 1
         if exhausted and due == sent:
             return
-        if not exhausted and sent - due < 4 * len(crew) and any(len(one.held) < _AHEAD for one in crew):
+        if not exhausted and sent - due < _FURTHEST * len(crew) and any(len(one.held) < _AHEAD for one in crew):
             continue
         busy = [one for one in crew if one.held]
         ready = wait([one.pipe for one in busy])
@@ -136,6 +138,8 @@ class _Worker:
 def _work(pipe: Connection, rules: Rules) -> None:
     """A worker's life: judge batches until the pipe closes."""
     pipeline = Pipeline(rules)
+    gc.freeze()  # what is loaded stays, and pages make no reference cycles to speak of
+    gc.set_threshold(100_000)
     inbox: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
     threading.Thread(target=_receive, args=(pipe, inbox), daemon=True).start()
     while (batch := inbox.get()) is not None:
