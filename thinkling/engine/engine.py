@@ -61,6 +61,7 @@ class Engine:
         groups, width = config.num_key_value_heads, config.head_dim
         block_bytes = 2 * config.num_hidden_layers * groups * width * BLOCK * stored.itemsize
         per_sequence = blocks_for(max_len)
+        # a longest sequence and its prompt always fit, so every request can be served some time
         count = max(2 * per_sequence, min((slots + 1) * per_sequence, cache_bytes // block_bytes))
         self._cache = Blocks(count, config.num_hidden_layers, groups, width, stored)
         self._slots = Slots(slots, max_len, config.vocab_size)
@@ -289,11 +290,6 @@ class Engine:
             raise UserError(f"engine: ids must be within 0..{vocabulary - 1}, came {min(ids)}..{max(ids)}")
         if request.sampling.stop and self.tokenizer is None:
             raise UserError("engine: stop strings need a tokenizer; pass Engine(..., tokenizer=...)")
-        if not self._schedule.fits(job):
-            raise UserError(
-                f"engine: a request of {length} + {request.sampling.max_tokens} tokens exceeds the KV cache "
-                f"of {self._cache.count * BLOCK} positions; raise cache_bytes"
-            )
 
     def _taken(self, job: Job, origin: Job | None = None) -> int:
         self._next += 1

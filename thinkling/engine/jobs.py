@@ -124,6 +124,4 @@ class Job:
     def complete(self, tokens: list[int], logprobs: list[float], finish: Finish, weights_id: str) -> Completion:
         forced = min(self.forced, len(tokens))
         origins: tuple[Origin, ...] = tuple("forced" if i < forced else "sampled" for i in range(len(tokens)))
-        return Completion(
-            tuple(tokens), tuple(logprobs), origins, finish, weights_id, tuple(self.top[: len(tokens)])
-        )
+        return Completion(tuple(tokens), tuple(logprobs), origins, finish, weights_id, tuple(self.top[: len(tokens)]))

@@ -46,10 +46,6 @@ class Schedule:
         """Blocks of the sequence at its longest."""
         return blocks_for(len(job.request.tokens) + max(self.limit(job), len(job.given)))
 
-    def fits(self, job: Job) -> bool:
-        """Whether the cache could hold the job, with its prompt, if nothing else were there."""
-        return self.blocks_of(job) + blocks_for(len(job.key[0])) <= self.cache.count
-
     def queue(self, job: Job) -> None:
         self.jobs[job.handle] = job
         self._waiting.append(job)
