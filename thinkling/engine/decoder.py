@@ -26,6 +26,13 @@ def as_array(tensor: torch.Tensor) -> np.ndarray:
     return (tensor.view(torch.uint16) if tensor.dtype == torch.bfloat16 else tensor).numpy()
 
 
+class Buffer:
+    """The same memory as a tensor, for torch, and as an array, for the kernels."""
+
+    def __init__(self, tensor: torch.Tensor) -> None:
+        self.tensor, self.array = tensor, as_array(tensor)
+
+
 def round_rows(rows: int) -> int:
     """Rows to multiply for ``rows`` wanted: oneDNN prepares (and keeps) a kernel per shape, so there
     should be few shapes; the surplus rows are computed and ignored."""
@@ -34,17 +41,58 @@ def round_rows(rows: int) -> int:
 
 
 class Layer:
-    """One decoder layer's weights: query, key and value in one matrix, gate and up in another."""
+    """One decoder layer's weights: query, key and value in one matrix, gate and up in another.
+
+    Matrices are [out, in], as in checkpoints; ``*_t`` are views of them as the products want them.
+    """
 
     def __init__(self, config: ModelConfig, dtype: torch.dtype) -> None:
         d, e, f = config.hidden_size, config.head_dim, config.intermediate_size
-        heads, groups = config.num_attention_heads, config.num_key_value_heads
-        self.qkv = torch.empty((heads + 2 * groups) * e, d, dtype=dtype)
-        self.out = torch.empty(d, heads * e, dtype=dtype)
+        self.qkv = torch.empty(config.q_size + 2 * config.kv_size, d, dtype=dtype)
+        self.out = torch.empty(d, config.q_size, dtype=dtype)
         self.gate_up = torch.empty(2 * f, d, dtype=dtype)
         self.down = torch.empty(d, f, dtype=dtype)
+        self.qkv_t, self.out_t = self.qkv.t(), self.out.t()
+        self.gate_up_t, self.down_t = self.gate_up.t(), self.down.t()
         self.attention_norm, self.mlp_norm = np.empty(d, np.float32), np.empty(d, np.float32)
         self.q_norm, self.k_norm = np.empty(e, np.float32), np.empty(e, np.float32)
+
+    def load(self, weights: Mapping[str, torch.Tensor], at: str) -> None:
+        """Copy the tensors whose names begin with ``at``."""
+        projections = [weights[f"{at}self_attn.{part}_proj.weight"] for part in "qkv"]
+        self.qkv.copy_(torch.cat([part.detach().to(self.qkv.dtype) for part in projections]))
+        self.out.copy_(weights[at + "self_attn.o_proj.weight"])
+        half = self.gate_up.shape[0] // 2
+        self.gate_up[:half].copy_(weights[at + "mlp.gate_proj.weight"])
+        self.gate_up[half:].copy_(weights[at + "mlp.up_proj.weight"])
+        self.down.copy_(weights[at + "mlp.down_proj.weight"])
+        self.attention_norm[:] = vector(weights[at + "input_layernorm.weight"])
+        self.mlp_norm[:] = vector(weights[at + "post_attention_layernorm.weight"])
+        # the scale of attention's scores is folded into the queries' norm
+        self.q_norm[:] = vector(weights[at + "self_attn.q_norm.weight"]) / np.sqrt(len(self.q_norm))
+        self.k_norm[:] = vector(weights[at + "self_attn.k_norm.weight"])
+
+
+def vector(tensor: torch.Tensor) -> np.ndarray:
+    return tensor.detach().float().numpy()
+
+
+def expected_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of the tensors that a checkpoint must have."""
+    d, e, f, v = config.hidden_size, config.head_dim, config.intermediate_size, config.vocab_size
+    q, kv = config.q_size, config.kv_size
+    shapes: dict[str, tuple[int, ...]] = {"model.embed_tokens.weight": (v, d), "model.norm.weight": (d,)}
+    if not config.tie_word_embeddings:
+        shapes["lm_head.weight"] = (v, d)
+    layer: dict[str, tuple[int, ...]] = {
+        "self_attn.q_proj": (q, d), "self_attn.k_proj": (kv, d), "self_attn.v_proj": (kv, d),
+        "self_attn.o_proj": (d, q), "self_attn.q_norm": (e,), "self_attn.k_norm": (e,),
+        "input_layernorm": (d,), "post_attention_layernorm": (d,),
+        "mlp.gate_proj": (f, d), "mlp.up_proj": (f, d), "mlp.down_proj": (d, f),
+    }  # fmt: skip
+    for number in range(config.num_hidden_layers):
+        shapes |= {f"model.layers.{number}.{name}.weight": shape for name, shape in layer.items()}
+    return shapes
 
 
 class Decoder:
@@ -57,27 +105,32 @@ class Decoder:
         if config.head_dim % LANES:
             raise UserError(f"engine: head_dim must be a multiple of {LANES}, came {config.head_dim}")
         self.config, self.dtype = config, dtype
-        d, e, f, v = config.hidden_size, config.head_dim, config.intermediate_size, config.vocab_size
-        heads, groups = config.num_attention_heads, config.num_key_value_heads
+        d, v = config.hidden_size, config.vocab_size
         self.layers = [Layer(config, dtype) for _ in range(config.num_hidden_layers)]
         self.embedding = torch.empty(v, d, dtype=dtype)
         self.head = self.embedding if config.tie_word_embeddings else torch.empty(v, d, dtype=dtype)
+        self.embedding_array, self.head_t = as_array(self.embedding), self.head.t()
         self.final_norm = np.empty(d, np.float32)
         self.value_head: tuple[np.ndarray, float] | None = None
-        rows = round_rows(max_rows)
-        self.residual = np.zeros((rows, d), np.float32)
-        self.hidden = torch.zeros(rows, d, dtype=dtype)
-        self.qkv = torch.zeros(rows, (heads + 2 * groups) * e, dtype=dtype)
-        self.attended = torch.zeros(rows, heads * e, dtype=dtype)
-        self.gate_up = torch.zeros(rows, 2 * f, dtype=dtype)
-        self.activated = torch.zeros(rows, f, dtype=dtype)
-        self.branch = torch.zeros(rows, d, dtype=dtype)
+        self.residual = np.zeros((round_rows(max_rows), d), np.float32)
+        widths = {
+            "hidden": d,
+            "qkv": config.q_size + 2 * config.kv_size,
+            "attended": config.q_size,
+            "gate_up": 2 * config.intermediate_size,
+            "activated": config.intermediate_size,
+            "branch": d,
+        }
+        self._memory = {name: torch.zeros(round_rows(max_rows), n, dtype=dtype) for name, n in widths.items()}
+        self._cuts: dict[int, tuple[Buffer, ...]] = {}
+        self.hidden = as_array(self._memory["hidden"])
         self.gathered = torch.zeros(round_rows(max_logits), d, dtype=dtype)
         self.logits = torch.zeros(round_rows(max_logits), v, dtype=dtype)
-        repeat = heads // groups  # query heads that share keys, taken a tile at a time; tuples for their length
+        repeat = config.num_attention_heads // config.num_key_value_heads
+        # the query heads that share keys are taken a tile at a time; tuples, for their length is compiled in
         self.tile, self.rest = (0,) * min(repeat, TILE), (0,) * (repeat % TILE if repeat > TILE else 0)
         self.eps = np.float32(config.rms_norm_eps)
-        frequency = 1.0 / config.rope_theta ** (torch.arange(0, e, 2).float() / e)
+        frequency = 1.0 / config.rope_theta ** (torch.arange(0, config.head_dim, 2).float() / config.head_dim)
         angle_TE = torch.arange(max_len).float()[:, None] * frequency
         self.cos, self.sin = angle_TE.cos().numpy(), angle_TE.sin().numpy()
 
@@ -87,37 +140,28 @@ class Decoder:
         Raises UserError naming the first tensor that is missing or of the wrong shape.
         """
 
-        def fetch(name: str, shape: tuple[int, ...]) -> torch.Tensor:
+        for name, shape in expected_shapes(self.config).items():
             if name not in weights:
                 raise UserError(f"engine: the weights lack {name}; expected Hugging Face's Qwen3 names")
-            tensor = weights[name].detach()
-            if tuple(tensor.shape) != shape:
-                raise UserError(f"engine: {name} has shape {tuple(tensor.shape)}, the config says {shape}")
-            return tensor
-
-        config = self.config
-        d, e, f, v = config.hidden_size, config.head_dim, config.intermediate_size, config.vocab_size
-        q, kv = config.num_attention_heads * e, config.num_key_value_heads * e
-        self.embedding.copy_(fetch("model.embed_tokens.weight", (v, d)))
-        self.final_norm[:] = fetch("model.norm.weight", (d,)).float().numpy()
-        if not config.tie_word_embeddings:
-            self.head.copy_(fetch("lm_head.weight", (v, d)))
-        for number, layer in enumerate(self.layers):
-            at = f"model.layers.{number}."
-            for part, rows, start in (("q", q, 0), ("k", kv, q), ("v", kv, q + kv)):
-                layer.qkv[start : start + rows].copy_(fetch(f"{at}self_attn.{part}_proj.weight", (rows, d)))
-            layer.out.copy_(fetch(at + "self_attn.o_proj.weight", (d, q)))
-            layer.gate_up[:f].copy_(fetch(at + "mlp.gate_proj.weight", (f, d)))
-            layer.gate_up[f:].copy_(fetch(at + "mlp.up_proj.weight", (f, d)))
-            layer.down.copy_(fetch(at + "mlp.down_proj.weight", (d, f)))
-            layer.attention_norm[:] = fetch(at + "input_layernorm.weight", (d,)).float().numpy()
-            layer.mlp_norm[:] = fetch(at + "post_attention_layernorm.weight", (d,)).float().numpy()
-            layer.q_norm[:] = fetch(at + "self_attn.q_norm.weight", (e,)).float().numpy() / np.sqrt(e)
-            layer.k_norm[:] = fetch(at + "self_attn.k_norm.weight", (e,)).float().numpy()
+            if tuple(weights[name].shape) != shape:
+                raise UserError(f"engine: {name} has shape {tuple(weights[name].shape)}, expected {shape}")
+        with torch.no_grad():
+            self.embedding.copy_(weights["model.embed_tokens.weight"])
+            if not self.config.tie_word_embeddings:
+                self.head.copy_(weights["lm_head.weight"])
+            for number, layer in enumerate(self.layers):
+                layer.load(weights, f"model.layers.{number}.")
+        self.final_norm[:] = vector(weights["model.norm.weight"])
         self.value_head = None
         if "value_head.weight" in weights:
             bias = float(weights["value_head.bias"]) if "value_head.bias" in weights else 0.0
-            self.value_head = (fetch("value_head.weight", (1, d))[0].float().numpy().copy(), bias)
+            self.value_head = (vector(weights["value_head.weight"]).reshape(-1).copy(), bias)
+
+    def _cut(self, rows: int) -> tuple[Buffer, ...]:
+        """The buffers' first ``rows`` rows; kept, because making views takes longer than a small product."""
+        if rows not in self._cuts:
+            self._cuts[rows] = tuple(Buffer(tensor[:rows]) for tensor in self._memory.values())
+        return self._cuts[rows]
 
     def run(
         self,
@@ -132,35 +176,29 @@ class Decoder:
         Row r attends to positions 0..positions[r] of the blocks in ``tables[sequences[r]]``;
         what it depends on must be cached already or be in the same run.
         """
-        rows = len(tokens)
-        m = round_rows(rows)
-        hidden, qkv, attended = self.hidden[:m], self.qkv[:m], self.attended[:m]
-        gate_up, activated, branch = self.gate_up[:m], self.activated[:m], self.branch[:m]
-        hidden_, qkv_, attended_ = as_array(hidden), as_array(qkv), as_array(attended)
-        gate_up_, activated_, branch_ = as_array(gate_up), as_array(activated), as_array(branch)
-        residual, eps, heads = self.residual, self.eps, self.config.num_attention_heads
-        threads = numba.get_num_threads()
-        first = self.layers[0].attention_norm
-        kernels.embed(as_array(self.embedding), tokens, first, eps, residual, hidden_)
+        rows, threads = len(tokens), numba.get_num_threads()
+        hidden, qkv, attended, gate_up, activated, branch = self._cut(round_rows(rows))
+        x, eps, heads = self.residual, self.eps, self.config.num_attention_heads
+        kernels.embed(self.embedding_array, tokens, self.layers[0].attention_norm, eps, x, hidden.array)
         for number, layer in enumerate(self.layers):
-            torch.mm(hidden, layer.qkv.t(), out=qkv)
+            torch.mm(hidden.tensor, layer.qkv_t, out=qkv.tensor)
             kernels.attention(
-                threads, self.tile, self.rest, qkv_, heads, layer.q_norm, layer.k_norm, eps, self.cos, self.sin,
-                cache.keys[number], cache.values[number], tables, sequences, positions, attended_,
+                threads, self.tile, self.rest, qkv.array, heads, layer.q_norm, layer.k_norm, eps, self.cos, self.sin,
+                cache.keys[number], cache.values[number], tables, sequences, positions, attended.array,
             )  # fmt: skip
-            torch.mm(attended, layer.out.t(), out=branch)
-            kernels.add_normalize(rows, branch_, layer.mlp_norm, eps, residual, hidden_)
-            torch.mm(hidden, layer.gate_up.t(), out=gate_up)
-            kernels.swiglu(rows, gate_up_, activated_)
-            torch.mm(activated, layer.down.t(), out=branch)
+            torch.mm(attended.tensor, layer.out_t, out=branch.tensor)
+            kernels.add_normalize(rows, branch.array, layer.mlp_norm, eps, x, hidden.array)
+            torch.mm(hidden.tensor, layer.gate_up_t, out=gate_up.tensor)
+            kernels.swiglu(rows, gate_up.array, activated.array)
+            torch.mm(activated.tensor, layer.down_t, out=branch.tensor)
             last = number + 1 == len(self.layers)
             norm = self.final_norm if last else self.layers[number + 1].attention_norm
-            kernels.add_normalize(rows, branch_, norm, eps, residual, hidden_)
-        return hidden_[:rows]
+            kernels.add_normalize(rows, branch.array, norm, eps, x, hidden.array)
+        return hidden.array[:rows]
 
     def rows(self, numbers: np.ndarray) -> np.ndarray:
         """Final hidden rows of the last run, copied."""
-        return as_array(self.hidden)[numbers]
+        return self.hidden[numbers]
 
     def project(self, hidden: np.ndarray) -> np.ndarray:
         """Logits [N, V] of hidden rows [N, D], in the storage dtype; overwritten by the next call."""
@@ -168,7 +206,7 @@ class Decoder:
         m = round_rows(count)
         gathered, logits = self.gathered[:m], self.logits[:m]
         as_array(gathered)[:count] = hidden
-        torch.mm(gathered, self.head.t(), out=logits)
+        torch.mm(gathered, self.head_t, out=logits)
         return as_array(logits)[:count]
 
     def top(self, row: int, count: int) -> tuple[tuple[int, float], ...]:
@@ -183,4 +221,5 @@ class Decoder:
         if self.value_head is None:
             raise UserError("engine: these weights have no value_head.weight; train a scalar head first")
         weight, bias = self.value_head
-        return self.hidden[torch.from_numpy(rows)].float().numpy() @ weight + bias
+        hidden = self._memory["hidden"][torch.from_numpy(rows)].float().numpy()
+        return np.asarray(hidden @ weight + bias)
