@@ -143,7 +143,7 @@ class Learner:
         for windows in pack_all(batch.sequences, self.recipe.length, self.recipe.windows):
             loss, entropy, tokens = self._windows(windows, batch)
             share = tokens / batch.tokens
-            totals["loss"] += float(loss.total)
+            totals["loss"] += float(loss.total.detach())
             totals["entropy"] += entropy * share
             totals["clip_share"] += loss.clipped * share
             totals["ratio_error"] += loss.ratio_error * share
