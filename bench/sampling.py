@@ -7,7 +7,6 @@ both. The peer (bfloat16, its faster attention of "sdpa" and "eager", prompts pa
 its longest row is done, as generate does; only each row's own tokens are counted, on both sides.
 Rounds alternate between the two; the ratio is the median of the rounds' ratios. A second table
 gives equal lengths (64 and 128), where nothing is won by dropping finished rows.
-llama.cpp is printed beside where llama_cpp is installed and its converter has been given with --gguf.
 """
 
 from __future__ import annotations
@@ -81,28 +80,11 @@ def run_engine(engine: Engine, work: Work, seed: int) -> float:
     return seconds
 
 
-def run_llama(path: str, work: Work, threads: int) -> float | None:
-    """Tokens/s of llama.cpp's own batched benchmark shape: greedy, one sequence after another."""
-    try:
-        from llama_cpp import Llama
-    except ImportError:
-        return None
-    llama = Llama(path, n_ctx=512, n_threads=threads, verbose=False)
-    start = time.perf_counter()
-    for prompt, new in work[:8]:
-        llama.reset()
-        llama.eval(prompt)
-        for _ in range(new):
-            llama.eval([llama.sample(temp=1.0, top_k=0, top_p=1.0)])
-    return sum(new for _, new in work[:8]) / (time.perf_counter() - start)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--batch", type=int, nargs="+", default=[64, 256])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--gguf", default="", help="the same model converted for llama.cpp")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     weights = peer_model("sdpa").state_dict()
@@ -132,13 +114,6 @@ def main() -> None:
                 f"({ratios[0]:.2f}-{ratios[-1]:.2f}; peer {peer.config._attn_implementation}, engine {engine.dtype})",
                 flush=True,
             )
-    if options.gguf:
-        rate = run_llama(options.gguf, draw_work(8, random.Random(0), False), options.threads)
-        print(
-            "llama.cpp: llama_cpp is not installed"
-            if rate is None
-            else f"llama.cpp: {rate:,.0f} tok/s, one sequence at a time"
-        )
 
 
 if __name__ == "__main__":
