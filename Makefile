@@ -10,7 +10,7 @@ MODEL ?= rl
 TORCH_FLAGS ?=
 PYTEST_FLAGS ?=
 
-.PHONY: run chat smoke test slow lint clean
+.PHONY: run chat smoke test slow lint ship clean
 
 run: $(VENV)/.installed
 	$(BIN)/thinkling run $(RECIPES) --out $(OUT)
@@ -46,6 +46,13 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 $(VENV)/.installed-dev: $(VENV)/.installed
 	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[dev]'
 	@touch $@
+
+# Renew the model that ships with the package (rarely: git keeps every copy).
+ship:
+	rm -rf thinkling/nano_model && mkdir thinkling/nano_model
+	cp $(OUT)/$(MODEL)/*.json $(OUT)/$(MODEL)/model.safetensors thinkling/nano_model/
+	rm -f thinkling/nano_model/timing.json
+	$(BIN)/thinkling verify thinkling/nano_model
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
