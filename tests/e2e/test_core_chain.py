@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from thinkling.core.artifact import Artifact
 from thinkling.core.build import StageFailed
 from thinkling.core.chain import run_recipes, run_stage
 from thinkling.core.errors import UserError
+from thinkling.core.memory import maxrss_bytes
 
 KEPT = {"manifest.json", "timing.json", "log.jsonl", "out.json"}
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -316,7 +318,10 @@ def test_one_stage_alone_with_a_parent_from_elsewhere(place: Path) -> None:
 def test_helpers_of_a_stage_count_towards_its_memory_and_do_not_outlive_it(place: Path) -> None:
     recipe(place, "a", fail="helper")
     artifact = run(place, until="a")["a"]
-    assert 200e6 < artifact.timing()["peak_rss_bytes"] < 600e6
+    # Linux keeps a process's high-water mark across exec: a child starts with that of whoever forked it, here
+    # with that of this test session, whatever it has loaded by now.
+    inherited = maxrss_bytes(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    assert 200e6 < artifact.timing()["peak_rss_bytes"] < max(600e6, 1.05 * inherited)
     helper = artifact.log()[0]["helper"]
     deadline = time.monotonic() + 10
     while psutil.pid_exists(helper) and psutil.Process(helper).status() != psutil.STATUS_ZOMBIE:
