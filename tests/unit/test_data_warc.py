@@ -110,7 +110,11 @@ def test_junk_between_and_behind_members(tmp_path: Path) -> None:
     assert read(tmp_path / "b.warc.gz", whole[0] + bytes(5000)) == ([0], [])  # zero padding means nothing
 
 
-@pytest.mark.parametrize("data", [b"", b"hello world\n" * 99, gzip.compress(b"hello"), b"\x1f\x8b\x08broken"])
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"hello world\n" * 99, gzip.compress(b"hello"), b"\x1f\x8b\x08broken"],
+    ids=["empty", "text", "gzip-of-text", "broken-gzip"],  # gzip writes the time: no name for a test
+)
 def test_what_is_no_archive_is_one_unreadable(tmp_path: Path, data: bytes) -> None:
     pages, bad = read(tmp_path / "a.warc", data)
     assert pages == []
