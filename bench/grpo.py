@@ -75,8 +75,9 @@ def ours(folder: Path, steps: int, dtype: torch.dtype) -> list[float]:
             Sequence([*r.tokens, *c.tokens], [False] * len(r.tokens) + [True] * len(c.tokens), i)
             for i, (r, c) in enumerate(zip(requests, completions, strict=True))
         ]
+        groups = [sequences[first : first + GROUP] for first in range(0, len(sequences), GROUP)]
         tokens = sum(len(c.tokens) for c in completions)
-        for windows in pack_all(sequences, 256, 32):
+        for windows in pack_all(groups, 512, 16):
             owners, places = windows.source_N2.T
             sampled = torch.tensor(
                 [completions[o].logprobs[p - len(requests[o].tokens)] for o, p in zip(owners, places, strict=True)]

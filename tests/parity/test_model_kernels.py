@@ -16,6 +16,7 @@ from thinkling.model import fused, reference
 from thinkling.model.config import ModelConfig
 from thinkling.model.lowlevel import exp32
 from thinkling.model.transformer import Packed, Transformer
+from thinkling.train.packing import Sequence, pack_all
 
 CONFIG = ModelConfig(
     vocab_size=131,
@@ -36,7 +37,11 @@ def packed_batch(windows: int = 2, length: int = 200) -> Packed:
     ids = torch.randint(0, CONFIG.vocab_size, (windows, length), generator=generator)
     index = torch.arange(length, dtype=torch.int32).repeat(windows, 1)
     first = torch.where(index >= 150, 150, torch.where(index >= 37, 37, 0)).to(torch.int32)
-    return Packed(ids, first, index - first)
+    # The third document continues the first one, or most of it; the second is alone.
+    trunk = torch.zeros(windows, length, 2, dtype=torch.int32)
+    trunk[:, 150:, 0], trunk[:, 150:, 1] = 2, 30
+    position = index - first + trunk[..., 1] - trunk[..., 0]
+    return Packed(ids, first, position, trunk)
 
 
 def model_of(dtype: torch.dtype, ops: object, monkeypatch: pytest.MonkeyPatch) -> Transformer:
@@ -98,11 +103,39 @@ def test_a_document_is_computed_as_if_it_were_alone() -> None:
         for name, weight in model.weights.items():
             if name.endswith(("_o", "_down")):
                 weight.normal_(generator=torch.Generator().manual_seed(4))
-        batch = packed_batch(windows=1)
-        together = model(batch)[0]
-        for start, end in ((0, 37), (37, 150), (150, 200)):
-            alone = model(Packed.whole(batch.ids_BT[:, start:end]))[0]
-            assert torch.allclose(together[start:end], alone, atol=1e-4)
+        packed = packed_batch(windows=1)
+        for batch in (packed, Packed(packed.ids_BT, packed.first_BT, packed.position_BT)):
+            together = model(batch)[0]
+            for start, end in ((0, 37), (37, 150), *([(150, 200)] if batch.trunk_BT2 is None else [])):
+                alone = model(Packed.whole(batch.ids_BT[:, start:end]))[0]
+                assert torch.allclose(together[start:end], alone, atol=1e-4)
+
+
+def test_answers_that_share_a_question_are_computed_as_if_each_had_its_own() -> None:
+    """Log-probabilities and gradients of a group in one window equal those of its sequences in windows of their own."""
+    generator = torch.Generator().manual_seed(3)
+    question = torch.randint(0, CONFIG.vocab_size, (60,), generator=generator).tolist()
+    group = []
+    for owner, size in enumerate((30, 17, 44, 1)):
+        answer = torch.randint(0, CONFIG.vocab_size, (size,), generator=generator).tolist()
+        group.append(Sequence([*question, *answer], [False] * 60 + [True] * size, owner))
+    found = []
+    for arranged in ([group], [[sequence] for sequence in group]):
+        model = Transformer(CONFIG, seed=3)
+        with torch.no_grad():
+            for weight in model.weights.values():
+                weight.add_(torch.randn(weight.shape, generator=torch.Generator().manual_seed(4)) * 0.1)
+        logprob: dict[tuple[int, int], float] = {}
+        for windows in pack_all(arranged, 256, 4):
+            y = fused.take_rows(model.hidden(windows.packed), windows.row_N)
+            logp, _ = fused.token_logprobs(y, model.head, windows.target_N, 1.0)
+            logp.sum().backward()  # type: ignore[no-untyped-call]
+            logprob |= {tuple(at): float(p) for at, p in zip(windows.source_N2.tolist(), logp.detach(), strict=True)}
+        found.append((logprob, {name: weight.grad for name, weight in model.weights.items()}))
+    (shared, ours), (separate, theirs) = found
+    assert shared.keys() == separate.keys() and len(shared) == 92
+    assert max(abs(shared[at] - separate[at]) for at in shared) < 1e-4
+    assert_close(ours, theirs, 1e-4)  # type: ignore[arg-type]
 
 
 def test_no_position_sees_the_future() -> None:

@@ -35,7 +35,7 @@ def test_groups_without_variance_are_skipped_and_counted() -> None:
 def test_only_sampled_tokens_are_learned() -> None:
     groups = [[episode(1.0), episode(0.0)]]
     made = rollouts.batch(groups, rollouts.rewards(groups, None), True, None)
-    assert made.sequences[0].learn == [False, False, True, True, True]
+    assert made.sequences[0][0].learn == [False, False, True, True, True]
 
 
 def test_shuffling_keeps_the_rewards_but_not_their_places() -> None:

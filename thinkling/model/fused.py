@@ -142,7 +142,7 @@ def qk_norm_rope(
 
 class _Attention(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, first: Tensor) -> Tensor:
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, first: Tensor, trunk: Tensor) -> Tensor:
         b, n_kv, t, g, e = q.shape
         scale = np.float32(e**-0.5)
         q_XRE, k_XTE, v_XTE = q.view(b * n_kv, t * g, e), k.view(b * n_kv, t, e), v.view(b * n_kv, t, e)
@@ -152,16 +152,16 @@ class _Attention(torch.autograd.Function):
             end = min(start + QUERY_BLOCK, t)
             rows = slice(start * g, end * g)
             p_XRW = torch.bmm(q_XRE[:, rows], k_XTE[:, :end].transpose(1, 2))
-            kernels.causal_softmax_forward(view(p_XRW), view(first), n_kv, start, g, scale)
+            kernels.causal_softmax_forward(view(p_XRW), view(first), view(trunk), n_kv, start, g, scale)
             o_XRE[:, rows] = torch.bmm(p_XRW, v_XTE[:, :end])
             probabilities.append(p_XRW)
-        ctx.save_for_backward(q_XRE, k_XTE, v_XTE, first, *probabilities)
+        ctx.save_for_backward(q_XRE, k_XTE, v_XTE, first, trunk, *probabilities)
         ctx.shape = q.shape
         return o_XRE.view(b, n_kv, t, g, e).transpose(1, 2).reshape(b * t, n_kv * g * e)
 
     @staticmethod
     def backward(ctx: Any, go: Tensor) -> Any:
-        q_XRE, k_XTE, v_XTE, first, *probabilities = ctx.saved_tensors
+        q_XRE, k_XTE, v_XTE, first, trunk, *probabilities = ctx.saved_tensors
         b, n_kv, t, g, e = ctx.shape
         scale = np.float32(e**-0.5)
         go_XRE = go.view(b, t, n_kv, g, e).transpose(1, 2).reshape(b * n_kv, t * g, e)
@@ -172,15 +172,16 @@ class _Attention(torch.autograd.Function):
             rows = slice(start * g, end * g)
             gs_XRW = torch.bmm(go_XRE[:, rows], v_XTE[:, :end].transpose(1, 2))
             gv[:, :end] += torch.bmm(p_XRW.transpose(1, 2), go_XRE[:, rows])
-            kernels.causal_softmax_backward(view(p_XRW), view(gs_XRW), view(first), n_kv, start, g, scale)
+            kernels.causal_softmax_backward(view(p_XRW), view(gs_XRW), view(first), view(trunk), n_kv, start, g, scale)
             gq[:, rows] = torch.bmm(gs_XRW, k_XTE[:, :end])
             gk[:, :end] += torch.bmm(gs_XRW.transpose(1, 2), q_XRE[:, rows])
-        return gq.view(ctx.shape), gk.view(b, n_kv, t, e), gv.view(b, n_kv, t, e), None
+        return gq.view(ctx.shape), gk.view(b, n_kv, t, e), gv.view(b, n_kv, t, e), None, None
 
 
-def attention(q_BKTGE: Tensor, k_BKTE: Tensor, v_BKTE: Tensor, first_BT: Tensor) -> Tensor:
-    """Causal attention within documents -> [N, H·E]; ``first_BT`` is each token's document start."""
-    return _Attention.apply(q_BKTGE, k_BKTE, v_BKTE, first_BT)
+def attention(q_BKTGE: Tensor, k_BKTE: Tensor, v_BKTE: Tensor, first_BT: Tensor, trunk_BT2: Tensor) -> Tensor:
+    """Causal attention within documents -> [N, H·E]; ``first_BT`` is each token's document start, ``trunk_BT2``
+    the stretch [start, end) before it that the token sees too."""
+    return _Attention.apply(q_BKTGE, k_BKTE, v_BKTE, first_BT, trunk_BT2)
 
 
 class _SwiGlu(torch.autograd.Function):

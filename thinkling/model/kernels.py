@@ -215,12 +215,50 @@ def qk_norm_rope_backward(
                 gqkv_NX[n, start : start + width] = gv_BKTE[b, kv, t]
 
 
+@njit(fastmath=FASTMATH, inline="always")
+def _softmax(row: Any, held: Any, factor: Any, lanes: Any) -> None:
+    """Scores times ``factor`` -> probabilities, in place."""
+    _softmax_terms(row, held, factor, lanes)
+    _write_scaled(row, held, _ONE / _sum(held))
+
+
+@njit(fastmath=FASTMATH, inline="always")
+def _softmax_of_two(one: Any, two: Any, buffer: Any, factor: Any, lanes: Any) -> None:
+    """The same over two stretches of one row that share their total."""
+    highest = max(_highest(one, lanes), _highest(two, lanes)) * factor
+    held_one, held_two = buffer[: one.shape[0]], buffer[one.shape[0] : one.shape[0] + two.shape[0]]
+    for v in range(one.shape[0]):
+        held_one[v] = exp32(load(one[v]) * factor - highest)
+    for v in range(two.shape[0]):
+        held_two[v] = exp32(load(two[v]) * factor - highest)
+    inverse = _ONE / (_sum(held_one) + _sum(held_two))
+    _write_scaled(one, held_one, inverse)
+    _write_scaled(two, held_two, inverse)
+
+
+@njit(fastmath=FASTMATH, inline="always")
+def _dot(p: Any, g: Any) -> Any:
+    total = _ZERO
+    for j in range(p.shape[0]):
+        total += load(p[j]) * load(g[j])
+    return total
+
+
+@njit(fastmath=FASTMATH, inline="always")
+def _score_gradient(p: Any, g: Any, dot: Any, scale: Any) -> None:
+    for j in range(p.shape[0]):
+        g[j] = store(g[j], load(p[j]) * (load(g[j]) - dot) * scale)
+
+
 @parallel_kernel
-def causal_softmax_forward(s_XRW: Any, first_BT: Any, n_kv: int, row0: int, group: int, scale: Any) -> None:
+def causal_softmax_forward(
+    s_XRW: Any, first_BT: Any, trunk_BT2: Any, n_kv: int, row0: int, group: int, scale: Any
+) -> None:
     """Scores -> probabilities in place for the rows of one block of queries.
 
     Row r is head r % G of the query at time row0 + r // G; it sees keys first..time, where ``first``
-    is the beginning of its own document in the packed window. All else becomes 0.
+    is the beginning of its own document in the packed window, and the keys of its ``trunk``, [start, end).
+    All else becomes 0.
     """
     n_x, n_rows, n_keys = s_XRW.shape
     for x in prange(n_x * CHUNKS):
@@ -228,19 +266,21 @@ def causal_softmax_forward(s_XRW: Any, first_BT: Any, n_kv: int, row0: int, grou
         buffer, lanes = np.empty(n_keys, np.float32), np.empty(LANES, np.float32)
         for r in range(c * n_rows // CHUNKS, (c + 1) * n_rows // CHUNKS):
             t = row0 + r // group
-            first = first_BT[i // n_kv, t]
+            first, start, end = first_BT[i // n_kv, t], trunk_BT2[i // n_kv, t, 0], trunk_BT2[i // n_kv, t, 1]
             # A slice of its own lets the loops run over 0..n, which vectorizes; a computed index would not.
             row = s_XRW[i, r, first : t + 1]
-            held = buffer[: row.shape[0]]
-            _softmax_terms(row, held, scale, lanes)
-            _write_scaled(row, held, _ONE / _sum(held))
-            s_XRW[i, r, :first] = 0
+            if start == end:
+                _softmax(row, buffer[: row.shape[0]], scale, lanes)
+            else:
+                _softmax_of_two(s_XRW[i, r, start:end], row, buffer, scale, lanes)
+            s_XRW[i, r, :start] = 0
+            s_XRW[i, r, end:first] = 0
             s_XRW[i, r, t + 1 :] = 0
 
 
 @parallel_kernel
 def causal_softmax_backward(
-    p_XRW: Any, g_XRW: Any, first_BT: Any, n_kv: int, row0: int, group: int, scale: Any
+    p_XRW: Any, g_XRW: Any, first_BT: Any, trunk_BT2: Any, n_kv: int, row0: int, group: int, scale: Any
 ) -> None:
     """Gradient of the probabilities -> gradient of the scores, in place in ``g``."""
     n_x, n_rows, n_keys = p_XRW.shape
@@ -248,14 +288,15 @@ def causal_softmax_backward(
         i, c = x // CHUNKS, x % CHUNKS
         for r in range(c * n_rows // CHUNKS, (c + 1) * n_rows // CHUNKS):
             t = row0 + r // group
-            first = first_BT[i // n_kv, t]
+            first, start, end = first_BT[i // n_kv, t], trunk_BT2[i // n_kv, t, 0], trunk_BT2[i // n_kv, t, 1]
             p, g = p_XRW[i, r, first : t + 1], g_XRW[i, r, first : t + 1]
-            dot = _ZERO
-            for j in range(p.shape[0]):
-                dot += load(p[j]) * load(g[j])
-            for j in range(p.shape[0]):
-                g[j] = store(g[j], load(p[j]) * (load(g[j]) - dot) * scale)
-            g_XRW[i, r, :first] = 0
+            dot = _dot(p, g)
+            if start != end:
+                dot += _dot(p_XRW[i, r, start:end], g_XRW[i, r, start:end])
+                _score_gradient(p_XRW[i, r, start:end], g_XRW[i, r, start:end], dot, scale)
+            _score_gradient(p, g, dot, scale)
+            g_XRW[i, r, :start] = 0
+            g_XRW[i, r, end:first] = 0
             g_XRW[i, r, t + 1 :] = 0
 
 

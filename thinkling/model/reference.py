@@ -41,13 +41,16 @@ def qk_norm_rope(
     return q, key, v.transpose(1, 2)
 
 
-def attention(q_BKTGE: Tensor, k_BKTE: Tensor, v_BKTE: Tensor, first_BT: Tensor) -> Tensor:
-    """Causal attention within documents -> [N, H·E]; ``first_BT`` is each token's document start."""
+def attention(q_BKTGE: Tensor, k_BKTE: Tensor, v_BKTE: Tensor, first_BT: Tensor, trunk_BT2: Tensor) -> Tensor:
+    """Causal attention within documents -> [N, H·E]; ``first_BT`` is each token's document start, ``trunk_BT2``
+    the stretch [start, end) before it that the token sees too."""
     b, k, t, g, e = q_BKTGE.shape
-    time = torch.arange(t, device=q_BKTGE.device)
-    seen_BTT = (time[None, None, :] <= time[None, :, None]) & (time[None, None, :] >= first_BT[:, :, None])
+    key_1T = torch.arange(t, device=q_BKTGE.device)[None, None, :]
+    own_BTT = (key_1T <= key_1T.transpose(1, 2)) & (key_1T >= first_BT[:, :, None])
+    trunk_BTT = (key_1T >= trunk_BT2[:, :, :1]) & (key_1T < trunk_BT2[:, :, 1:])
     q = q_BKTGE.permute(0, 1, 3, 2, 4).reshape(b, k * g, t, e)
-    out = F.scaled_dot_product_attention(q, k_BKTE, v_BKTE, attn_mask=seen_BTT[:, None], enable_gqa=True)
+    seen = (own_BTT | trunk_BTT)[:, None]
+    out = F.scaled_dot_product_attention(q, k_BKTE, v_BKTE, attn_mask=seen, enable_gqa=True)
     return out.transpose(1, 2).reshape(b * t, k * g * e)
 
 

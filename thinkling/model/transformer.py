@@ -24,12 +24,15 @@ class Packed:
     """Token windows holding one or more documents each.
 
     ``ids_BT`` int64; ``first_BT`` int32, the index in its window of each token's document start;
-    ``position_BT`` int32, the token's position within its document.
+    ``position_BT`` int32, the token's position within its document. ``trunk_BT2`` int32: the stretch
+    [start, end) of the window that a token sees besides its own document, which continues it; several
+    documents may continue one trunk (start = end: none, as everywhere if it is None).
     """
 
     ids_BT: Tensor
     first_BT: Tensor
     position_BT: Tensor
+    trunk_BT2: Tensor | None = None
 
     @staticmethod
     def whole(ids_BT: Tensor) -> Packed:
@@ -41,7 +44,8 @@ class Packed:
         return Packed(ids_BT, first, position)
 
     def to(self, device: torch.device | str) -> Packed:
-        return Packed(self.ids_BT.to(device), self.first_BT.to(device), self.position_BT.to(device))
+        trunk = None if self.trunk_BT2 is None else self.trunk_BT2.to(device)
+        return Packed(self.ids_BT.to(device), self.first_BT.to(device), self.position_BT.to(device), trunk)
 
 
 def rotary_tables(config: ModelConfig, length: int) -> tuple[Tensor, Tensor]:
@@ -125,6 +129,9 @@ class Transformer(nn.Module):
         eps = config.rms_norm_eps
         b, t = batch.ids_BT.shape
         position_N = batch.position_BT.reshape(-1)
+        trunk_BT2 = batch.trunk_BT2
+        if trunk_BT2 is None:
+            trunk_BT2 = torch.zeros(b, t, 2, dtype=torch.int32, device=self.device)
         group = config.num_attention_heads // config.num_key_value_heads
         shape = (b, config.num_key_value_heads, t, group, config.head_dim)
         x = F.embedding(batch.ids_BT.reshape(-1), w["embed"])
@@ -134,7 +141,7 @@ class Transformer(nn.Module):
             q, k, v = ops.qk_norm_rope(
                 qkv, w[f"{i}_q_norm"], w[f"{i}_k_norm"], self.cos, self.sin, position_N, shape, eps
             )
-            mixed = F.linear(ops.attention(q, k, v, batch.first_BT), w[f"{i}_o"])
+            mixed = F.linear(ops.attention(q, k, v, batch.first_BT, trunk_BT2), w[f"{i}_o"])
             x, y = ops.add_norm(x, mixed, w[f"{i}_norm_mlp"], eps)
             delta = F.linear(ops.swiglu(F.linear(y, w[f"{i}_gate_up"])), w[f"{i}_down"])
             last = i + 1 == config.num_hidden_layers

@@ -36,9 +36,10 @@ def rewards(groups: Sequenced[Sequenced[Episode]], reward: Reward | None) -> NDA
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Sequences to learn from, with the advantage of each (by ``Sequence.owner``) and the sampler's logprobs."""
+    """Sequences to learn from, by problem, with the advantage of each (by ``Sequence.owner``) and the sampler's
+    logprobs."""
 
-    sequences: list[Sequence]
+    sequences: list[list[Sequence]]
     advantage: NDArray[np.float64]
     logprobs: list[tuple[float, ...]]
     skipped: int
@@ -59,7 +60,7 @@ def batch(
     if rng is not None:
         rewards_PG = rng.permutation(rewards_PG.reshape(-1)).reshape(rewards_PG.shape)
     advantage_PG = group_advantages(rewards_PG, normalize)
-    sequences: list[Sequence] = []
+    sequences: list[list[Sequence]] = []
     advantages: list[float] = []
     logprobs: list[tuple[float, ...]] = []
     skipped = tokens = 0
@@ -67,10 +68,11 @@ def batch(
         if not advantage_G.any():
             skipped += 1
             continue
+        sequences.append([])
         for episode, advantage in zip(group, advantage_G, strict=True):
             for made in episode.sequences:
                 sampled = [origin == "sampled" for origin in made.origins]
-                sequences.append(Sequence(list(made.ids), sampled, len(sequences)))
+                sequences[-1].append(Sequence(list(made.ids), sampled, len(advantages)))
                 advantages.append(float(advantage))
                 logprobs.append(made.logprobs)
                 tokens += sum(sampled)
