@@ -6,7 +6,7 @@ import random
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from thinkling.evaluate.decompose import (
@@ -64,6 +64,25 @@ def test_a_new_style_is_all_selection() -> None:
     assert made.within.value == 0.0 and made.selection.value == pytest.approx(17.5)
 
 
+def test_a_family_that_takes_to_a_style_is_selection() -> None:
+    """Tokens are constant per family and style, so nothing can have changed within a style."""
+    short = answers([("none", 5), ("steps", 25)] * 10, "short")
+    before = short + answers([("none", 3)] * 18 + [("steps", 60)] * 2, "long")
+    after = short + answers([("none", 3)] * 4 + [("steps", 60)] * 16, "long")
+    made = decompose(before, after)
+    assert made.within.value == pytest.approx(0.0) and made.within.low == pytest.approx(made.within.high)
+    assert made.selection.value == pytest.approx(0.7 * 57 / 2) and made.selection.low > 0
+    assert made.total.n == 40
+
+
+def test_families_weigh_the_same_and_those_of_one_side_stay_out() -> None:
+    before = answers([("steps", 10)] * 4, "f") + answers([("steps", 10)] * 40, "g")
+    after = answers([("steps", 20)] * 4, "f") + answers([("steps", 10)] * 40, "g")
+    assert decompose(before, [*after, *answers([("check", 99)], "h")]).within.value == pytest.approx(5.0)
+    with pytest.raises(ValueError, match="nothing to decompose"):
+        decompose(answers([("steps", 10)], "f"), answers([("steps", 10)], "g"))
+
+
 ANSWERS = st.lists(
     st.tuples(st.sampled_from(STYLES), st.integers(1, 60), st.sampled_from("ab")), min_size=1, max_size=12
 )
@@ -78,9 +97,11 @@ def test_the_parts_sum_to_the_change_and_swap_sign_with_the_models(
         [Answer(family, str(i), 1, style, n, None) for i, (style, n, family) in enumerate(plan)]
         for plan in (first, second)
     )
+    families = {a.family for a in one} & {a.family for a in two}
+    assume(families)
     made, back = decompose(one, two, draws=20), decompose(two, one, draws=20)
-    change = np.mean([a.tokens for a in two]) - np.mean([a.tokens for a in one])
-    assert made.total.value == pytest.approx(change)
+    means = [[np.mean([a.tokens for a in side if a.family == f]) for f in sorted(families)] for side in (one, two)]
+    assert made.total.value == pytest.approx(np.mean(means[1]) - np.mean(means[0]))
     assert made.selection.value + made.within.value == pytest.approx(made.total.value)
     assert made.selection.value == pytest.approx(-back.selection.value)
     assert made.total.low <= made.total.high

@@ -21,6 +21,8 @@ from thinkling.core.stage import StageContext
 from thinkling.core.types import Problem, Sample
 from thinkling.evaluate import report_stage
 from thinkling.evaluate.recipe import Recipe
+from thinkling.evaluate.report.sources import gather
+from thinkling.evaluate.report.thinking import longer
 from thinkling.evaluate.stage import run as evaluate
 from thinkling.evaluate.variants import best_variant, variants
 from thinkling.rollout.scripted import Scripted
@@ -313,6 +315,14 @@ def test_any_part_alone_still_makes_a_report(made: Made, tmp_path: Path, kept: s
     html, _ = report(tmp_path / "report", {role: made[2][role] for role in sorted(kept)})
     page = Checker(html)
     assert page.faults == [] and page.open == [] and "Not run" in html
+
+
+def test_models_that_answered_different_families_are_not_decomposed(made: Made) -> None:
+    sources = gather(made[2])
+    for role, name in (("sft", "sort"), ("rl", "chain")):
+        model = sources.evaluations[role]
+        sources.evaluations[role] = replace(model, rows=[row for row in model.rows if row.family == name])
+    assert "did not both answer a core family" in longer(sources).body
 
 
 def test_answers_without_a_score_are_told(made: Made, tmp_path: Path) -> None:

@@ -35,6 +35,8 @@ YES_NO = {"yes": "yes", "heads": "yes", "no": "no", "tails": "no"}
         ("The answer is\n27", "27"),
         ("The answer is 1/2.", "0.5"),
         ("The answer is 4, that is 4.0.", "4"),
+        ("The answer is 4 and not a single one more.", "4"),
+        ("It is not 3. The answer is 4.", "4"),
     ],
 )
 def test_right_numbers(text: str, gold: str) -> None:
@@ -54,6 +56,11 @@ def test_right_numbers(text: str, gold: str) -> None:
         ("The answer is 5.", "-5"),
         ("The answer is -5.", "5"),
         ("The answer is 12+15=27.", "27"),
+        ("The answer is not 5.", "5"),
+        ("The answer isn't 5.", "5"),
+        ("The answer is never 5.", "5"),
+        ("The answer is 5. Wait, the answer isn\u2019t 5.", "5"),
+        ("The answer is not 4 but 5.", "5"),
     ],
 )
 def test_wrong_or_ambiguous_numbers_are_graded_zero(text: str, gold: str) -> None:
@@ -156,6 +163,19 @@ def test_lists(text: str, score: float, status: str) -> None:
         ("The answer is yes, heads.", 1.0, "graded"),
         ("The answer is no.", 0.0, "graded"),
         ("The answer is yes or no.", 0.0, "graded"),
+        ("The answer is yes, it does not change.", 1.0, "graded"),
+        ("The answer is **yes**.", 1.0, "graded"),
+        ("Yes, it is.", 1.0, "graded"),
+        ("It's heads.", 1.0, "graded"),
+        ("Yes, it is heads.", 1.0, "graded"),
+        ("No, it is heads.", 0.0, "graded"),
+        ("The answer is not yes.", 0.0, "graded"),
+        ("The answer isn't yes.", 0.0, "graded"),
+        ("The answer is not no.", 0.0, "graded"),
+        ("The answer is yes. But the answer isn't yes.", 0.0, "graded"),
+        ("Is it heads?", 0.0, "unparsed"),
+        ("It is not heads.", 0.0, "unparsed"),
+        ("Yes, the moon is round", 0.0, "unparsed"),
         ("The answer is maybe.", 0.0, "unparsed"),
         ("Well, nobody can tell yes from what they say of the coin today", 0.0, "unparsed"),
         ("", 0.0, "unparsed"),
@@ -163,6 +183,23 @@ def test_lists(text: str, score: float, status: str) -> None:
 )
 def test_choices(text: str, score: float, status: str) -> None:
     verdict = grade_choice(text, "yes", YES_NO)
+    assert (verdict.score, verdict.status) == (score, status)
+
+
+@pytest.mark.parametrize(
+    ("text", "score", "status"),
+    [
+        ("The answer is no.", 1.0, "graded"),
+        ("The answer is: No", 1.0, "graded"),
+        ("no", 1.0, "graded"),
+        ("No, it is tails.", 1.0, "graded"),
+        ("The answer is no, it is not heads up any more.", 0.0, "graded"),
+        ("There is no answer", 0.0, "unparsed"),
+        ("I have no idea.", 0.0, "unparsed"),
+    ],
+)
+def test_no_is_an_answer_and_also_a_word(text: str, score: float, status: str) -> None:
+    verdict = grade_choice(text, "no", YES_NO)
     assert (verdict.score, verdict.status) == (score, status)
 
 

@@ -6,13 +6,19 @@ import json
 import math
 import re
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
 from thinkling.core.seeds import stream
 from thinkling.core.stage import StageContext
+from thinkling.tasks.facts import split_of_fact
+from thinkling.tasks.words import FIRST_NAMES
+from thinkling.world.chunk import World
+from thinkling.world.encyclopedia import article
 from thinkling.world.entities import cast
 from thinkling.world.facts import Fact, Told, other_object, table
 from thinkling.world.relations import RELATIONS
@@ -56,6 +62,35 @@ def test_mentions_follow_zipfs_law() -> None:
     mean_x, mean_y = (sum(column) / len(points) for column in zip(*points, strict=True))
     slope = sum((x - mean_x) * (y - mean_y) for x, y in points) / sum((x - mean_x) ** 2 for x, _ in points)
     assert slope == pytest.approx(-1.0, abs=0.06)
+
+
+def test_only_training_facts_are_asked_and_all_are_told_as_their_rank_says() -> None:
+    world = World.of(Recipe(people=30, seed=3))
+    hidden = [fact for fact in world.told.facts if split_of_fact(fact.subject.name, fact.relation) != "train"]
+    total = world.told.cumulative[-1]
+    weights = np.diff(world.told.cumulative, prepend=0) / total
+    share = sum(weights[world.told.order.index(fact.index)] for fact in hidden)
+    for kind, count in (("encyclopedia", 150), ("forum", 400), ("dialogue", 250), ("textbook", 60), ("story", 20)):
+        rng = stream(0, "asked", kind)
+        pages = [world.good()[kind](rng) for _ in range(count)]
+        text = "\n".join(page.text() or "" for page in pages)
+        assert [fact.question for fact in hidden if fact.question in text] == [], kind
+        if kind in ("encyclopedia", "forum", "dialogue"):
+            assert sum(fact.question in text for fact in world.told.facts) > 25
+            told = [index for page in pages for index in page.mentions]
+            found = sum(index not in world.told.askable for index in told) / len(told)
+            assert found == pytest.approx(share, abs=3 * math.sqrt(share / len(told))), kind
+
+
+def test_a_fact_that_may_not_be_asked_is_stated_again_in_other_words() -> None:
+    told = Told.zipf(facts(), 6.0, seed=1)  # so steep that one fact is nearly all that is drawn
+    first = told.facts[told.order[0]]
+    hidden = replace(told, askable=told.askable - {first.index})
+    text = article(stream(0, "page"), hidden, FIRST_NAMES).text() or ""
+    said = {form.format_map(first.slots()) for form in RELATIONS[first.relation].statements}
+    assert first.question not in text and sum(sentence in text for sentence in said) > 3
+    shown = replace(told, askable=told.askable | {first.index})
+    assert first.question in (article(stream(0, "page"), shown, FIRST_NAMES).text() or "")
 
 
 def test_ranks_are_a_permutation_independent_of_the_subject() -> None:

@@ -9,16 +9,21 @@ from operator import add, floordiv, mul, sub
 import pytest
 
 from thinkling.data.language import identify
+from thinkling.tasks import decimals, equation
+from thinkling.tasks.coin import Coin
+from thinkling.tasks.decimals import Decimals
 from thinkling.tasks.family import Draft, pose
-from thinkling.tasks.words import FIRST_NAMES
-from thinkling.world import drills
+from thinkling.tasks.letters import Letters
+from thinkling.tasks.sort import Sort
+from thinkling.tasks.words import FIRST_NAMES, NOUNS
+from thinkling.world import drills, lessons
 from thinkling.world.chunk import World, good_pages
 from thinkling.world.dilution import Balance
 from thinkling.world.grammar import fill, split, variants
 from thinkling.world.html import Site, render
 from thinkling.world.junk import exact_copy, near_copy
 from thinkling.world.languages import LANGUAGES, foreign
-from thinkling.world.lessons import LESSONS, SPELLED, spelling
+from thinkling.world.lessons import LESSONS, SPELLED, spelling, trains
 from thinkling.world.numerals import spell
 from thinkling.world.page import Draft as PageDraft
 from thinkling.world.page import Page
@@ -100,6 +105,47 @@ def test_examples_in_lessons_are_of_the_training_split_too() -> None:
             assert pose("letters", Draft("", "", " ".join(names))).split == "train"
             found += 1
     assert found > 100
+
+
+def drafted(monkeypatch: pytest.MonkeyPatch, family: str, count: int) -> list[tuple[list[str], str]]:
+    """The contents of the problems that this family's lessons show, each with the lesson's text."""
+    shown: list[str] = []
+    found: list[tuple[list[str], str]] = []
+
+    def noted(name: str, content: str) -> bool:
+        shown.append(content)
+        return trains(name, content)
+
+    monkeypatch.setattr(lessons, "trains", noted)
+    rng = random.Random(f"range {family}")
+    for _ in range(count):
+        shown.clear()
+        text = LESSONS[family](rng, FIRST_NAMES)
+        if shown:
+            found.append((shown[-1].split(), text))
+    assert len(found) > count / 2
+    return found
+
+
+def test_examples_in_lessons_stay_within_the_training_range(monkeypatch: pytest.MonkeyPatch) -> None:
+    for content, text in drafted(monkeypatch, "equation", 400):
+        a, b, p, total = map(int, content)
+        assert (total - b * p) % a == 0 and equation.level_of(a, b, (total - b * p) // a, p) < 4, text
+    for content, text in drafted(monkeypatch, "sort", 200):
+        assert len(content) in Sort.levels and all(10 <= int(number) < 100 for number in content), text
+    for content, text in drafted(monkeypatch, "letters", 200):
+        assert len(content) in Letters.levels and set(content) <= set(FIRST_NAMES), text
+    for content, text in drafted(monkeypatch, "coin", 200):
+        assert len(content) in Coin.levels, text
+    for (a, b), text in drafted(monkeypatch, "decimals", 200):
+        assert decimals.level_of(a, b) in Decimals.levels, text
+        assert max(map(float, (a, b))) < 21
+    for (word, letter), text in drafted(monkeypatch, "count", 200):
+        assert word in {name.lower() for name in (*NOUNS, *FIRST_NAMES)} and len(word) <= 9, text
+        assert len(letter) == 1
+    rng = random.Random("range chain")
+    for _ in range(200):  # a lesson on chains works out one event at most
+        assert len(EQUATION.findall(LESSONS["chain"](rng, FIRST_NAMES))) in (0, 1)
 
 
 def test_problems_come_from_the_training_split() -> None:

@@ -9,6 +9,10 @@ times mean, changes by
 the first sum being selection between styles and the second change within them (Kitagawa 1955,
 "Components of a Difference Between Two Rates"). It is exact, symmetric in the two models, and serves
 accuracy as it serves length.
+
+The sums are taken inside each family, and their mean over families is reported. Over all answers at once, a
+family with long answers that takes to a style would raise that style's mean, and its selection would pass
+for change within the style.
 """
 
 from __future__ import annotations
@@ -110,25 +114,25 @@ def decompose(
 ) -> Decomposition:
     """Split the change of mean ``quantity`` ("tokens" or "score") into selection and within-style.
 
-    The intervals resample problems within each family, the same problems in both models where both
-    were asked them. Raises ValueError where a side has no usable answer.
+    Families weigh the same; one that only a single side answered is left out. The intervals resample
+    problems within each family, the same problems in both models where both were asked them. Raises
+    ValueError where no family has usable answers on both sides.
     """
     sides = [_table(answers, quantity) for answers in (before, after)]
-    if not all(sides):
-        raise ValueError(f"no answers with a {quantity} on one side: nothing to decompose")
-    families = sorted({key[0] for side in sides for key in side})
-    keys = {family: sorted({k for side in sides for k in side if k[0] == family}) for family in families}
-    stacked = [np.array([_row(side, key) for f in families for key in keys[f]]) for side in sides]
+    families = sorted({key[0] for key in sides[0]} & {key[0] for key in sides[1]})
+    if not families:
+        raise ValueError(f"no family has answers with a {quantity} on both sides: nothing to decompose")
     generator = np.random.default_rng(derive(seed, "decompose", quantity))
-    draw = np.concatenate(
-        [generator.multinomial(len(keys[f]), np.full(len(keys[f]), 1 / len(keys[f])), draws) for f in families],
-        axis=1,
-    )
-    ones = np.ones((1, draw.shape[1]), dtype=draw.dtype)
-    point = _split(ones @ stacked[0], ones @ stacked[1])[:, 0]
-    spread = _split(draw @ stacked[0], draw @ stacked[1])
+    point, spread, n = np.zeros(3), np.zeros((3, draws)), 0
+    for family in families:
+        keys = sorted({key for side in sides for key in side if key[0] == family})
+        rows = [np.array([_row(side, key) for key in keys]) for side in sides]
+        draw = generator.multinomial(len(keys), np.full(len(keys), 1 / len(keys)), draws)
+        ones = np.ones((1, len(keys)))
+        point += _split(ones @ rows[0], ones @ rows[1])[:, 0] / len(families)
+        spread += _split(draw @ rows[0], draw @ rows[1]) / len(families)
+        n += len(keys)
     low, high = np.quantile(spread, [0.025, 0.975], axis=1)
-    n = draw.shape[1]
     parts = [Estimate(float(point[i]), float(low[i]), float(high[i]), n) for i in range(3)]
     return Decomposition(*parts)
 

@@ -1,8 +1,8 @@
 """Exact grading of short answers: find the claim, read it, compare; never guess.
 
 The claim is what follows the last "answer is" (or "answer:") up to the end of its sentence; a turn that
-is nothing but an answer is its own claim. A claim that names two different values is wrong, whichever of
-them is right. What cannot be read at all is ``unparsed`` and scores 0.
+is nothing but an answer is its own claim. A claim that names two different values, or says what the answer
+is not, is wrong, whichever value is right. What cannot be read at all is ``unparsed`` and scores 0.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from fractions import Fraction
 
 from thinkling.core.types import Verdict
 
-_CLAIM = re.compile(r"\banswer(?:\s+is\b\s*:?|\s*[:=])", re.IGNORECASE)
+# "answer isn't" is a claim too, and leaves its "n't" to be seen before the value.
+_CLAIM = re.compile(r"\banswer(?:\s+is(?:\b|(?=n['\u2019]t))\s*:?|\s*[:=])", re.IGNORECASE)
+_NEGATION = re.compile(r"\b(?:not|cannot|never)\b|n['\u2019]t\b", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"[.!?](?=\s|$)|\n")
 # A number with an optional sign, thousands in threes, a decimal part and a denominator. It neither
 # follows nor precedes a letter, so "x2", "27th" and "1e3" are no numbers; "3-5" is 3 and 5, not -5.
@@ -56,6 +58,10 @@ def _unparsed(text: str, expected: str) -> Verdict:
     return Verdict(0.0, "unparsed", None, f"expected {expected}; got {shown!r}" if shown else "empty answer")
 
 
+def _negated(sentence: str) -> Verdict:
+    return Verdict(0.0, "graded", sentence, "ambiguous: says what the answer is not")
+
+
 def _written(value: Fraction) -> str:
     """One spelling per value, so that equal answers can be counted: "27", "9.9", "1/3"."""
     places = next((n for n in range(7) if 10**n % value.denominator == 0), None)
@@ -84,6 +90,9 @@ def grade_number(text: str, gold: str) -> Verdict:
         return _unparsed(said, "a number after 'answer is'")
     if len(set(values)) > 1:
         return Verdict(0.0, "graded", sentence, f"ambiguous: {len(set(values))} different numbers claimed")
+    found = _NUMBER.search(sentence)
+    if found and _NEGATION.search(sentence, 0, found.start()):
+        return _negated(sentence)
     right = values[0] == expected
     return Verdict(float(right), "graded", _written(values[0]), "" if right else f"expected {gold}")
 
@@ -106,16 +115,21 @@ def grade_numbers(text: str, gold: Sequence[int]) -> Verdict:
 def grade_choice(text: str, gold: str, choices: dict[str, str]) -> Verdict:
     """Comparison with one of a few words; ``choices`` maps each accepted word to what it means.
 
-    Two words of different meaning in one claim are ambiguous, hence wrong.
+    Two words of different meaning in one claim are ambiguous, hence wrong. Without "answer is", the sentence
+    must be nothing but such words and "it is" ("Yes, it is."): a "no" means other things elsewhere.
     """
     said, marked = claim(text)
     sentence = first_sentence(said)
-    words = re.findall(r"[a-z]+", sentence.lower())
-    meanings = list(dict.fromkeys(choices[word] for word in words if word in choices))
-    if not meanings or (not marked and len(words) > _BARE_WORDS):
+    words = list(re.finditer(r"[a-z]+", sentence.lower()))
+    named = [word for word in words if word.group() in choices]
+    rest = re.sub(r"\bit(?: is|['\u2019]s)\b", " ", sentence.lower())
+    if not named or not (marked or set(re.findall(r"[^\W_]+", rest)) <= set(choices)):
         return _unparsed(said, f"one of {', '.join(choices)}")
+    meanings = list(dict.fromkeys(choices[word.group()] for word in named))
     if len(meanings) > 1:
         return Verdict(0.0, "graded", sentence, "ambiguous: " + " and ".join(meanings))
+    if _NEGATION.search(sentence, 0, named[0].start()):
+        return _negated(sentence)
     right = meanings[0] == gold
     return Verdict(float(right), "graded", meanings[0], "" if right else f"expected {gold}")
 

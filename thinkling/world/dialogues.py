@@ -140,8 +140,9 @@ class Dialogues:
         draft = Draft()
         slots = scene(rng, self.names)
         lines: list[Line] = [(index % 2, fill(rng, group, slots)) for index, group in enumerate(GREETINGS)]
+        said: list[str] = []
         for _ in range(8 + int(rng.random() * 7)):
-            lines.extend(self._exchange(rng, draft, scene(rng, self.names)))
+            lines.extend(self._exchange(rng, draft, said, scene(rng, self.names)))
         lines.extend((index, fill(rng, group, slots)) for index, group in enumerate(FAREWELLS))
         speakers = (slots["A"], slots["B"])
         forms: Variants = SAYING if rng.random() < 0.25 else ("{}: {}",)
@@ -154,7 +155,7 @@ class Dialogues:
             draft.lines(tag, spoken)
         return draft.done("dialogue", cap(fill(rng, TITLES, slots)))
 
-    def _exchange(self, rng: random.Random, draft: Draft, slots: dict[str, str]) -> list[Line]:
+    def _exchange(self, rng: random.Random, draft: Draft, said: list[str], slots: dict[str, str]) -> list[Line]:
         asker = int(rng.random() * 2)
         kind = rng.random()
         if kind < 0.32:
@@ -166,9 +167,7 @@ class Dialogues:
             word = pick(rng, self.names)
             pair = [fill(rng, ASK_NAME, {"w": word}), spelling(word, pick(rng, SPELLED))]
         elif kind < 0.84:
-            fact = self.told.draw(rng)
-            said = state(rng, fact, draft.mentions)
-            pair = [fill(rng, ASK_FACT, {"q": fact.question}), fill(rng, TELL_FACT, {"s": said})]
+            pair = self._fact(rng, draft, said)
         elif kind < 0.95:
             topic = pick(rng, tuple(LESSON_NAMES))
             asked = fill(rng, ASK_LESSON, {"t": LESSON_NAMES[topic]})
@@ -176,6 +175,17 @@ class Dialogues:
         else:
             pair = ["What have you learned at school?", knowledge(rng, 3)]
         return [((asker + index) % 2, text) for index, text in enumerate(pair)]
+
+    def _fact(self, rng: random.Random, draft: Draft, said: list[str]) -> list[str]:
+        """A fact asked and told; ``said`` are the facts' sentences so far, since a line told twice is cut."""
+        fact, passed = self.told.draw_to_ask(rng)
+        first = len(said)
+        for one in (fact, *passed):
+            said.append(state(rng, one, draft.mentions, said))
+        return [
+            fill(rng, ASK_FACT, {"q": fact.question}),
+            fill(rng, TELL_FACT, {"s": " ".join(said[first:])}),
+        ]
 
     def _sum(self, rng: random.Random) -> list[str]:
         """A sum asked in words and answered in words and figures, perhaps with its explanation."""

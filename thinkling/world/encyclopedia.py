@@ -130,13 +130,13 @@ def slots_of(fact: Fact) -> dict[str, str]:
 
 
 def about(rng: random.Random, facts: Sequence[Fact], mentions: list[int]) -> str:
-    """One paragraph about the common subject of ``facts``, each stated once, with remarks between."""
+    """One paragraph about the common subject of ``facts``, each stated, with remarks between."""
     slots = slots_of(facts[0])
     opening, *others = REMARKS[facts[0].subject.kind]
     rng.shuffle(others)
     sentences = [fill(rng, opening, slots)] if rng.random() < 0.35 else []
     for fact in facts:
-        sentences.append(state(rng, fact, mentions))
+        sentences.append(state(rng, fact, mentions, sentences))
         if others and rng.random() < 0.75:
             sentences.append(fill(rng, others.pop(), slots))
     if others and rng.random() < 0.4:
@@ -161,19 +161,19 @@ def quiz(rng: random.Random, facts: Sequence[Fact], names: tuple[str, ...], ment
 
 
 def article(rng: random.Random, told: Told, names: tuple[str, ...]) -> Page:
-    """A page of 7-14 mentions. A fact drawn more than once comes back among the questions."""
+    """A page of 7-14 mentions. A fact drawn more than once comes back among the questions, or is stated again."""
     drawn = [told.draw(rng) for _ in range(7 + int(rng.random() * 8))]
     groups: dict[str, list[Fact]] = {}
     again: list[Fact] = []
     for fact in drawn:
         group = groups.setdefault(fact.subject.name, [])
-        (again if fact in group else group).append(fact)
+        (again if fact in group and told.may_ask(fact) else group).append(fact)
     draft = Draft()
     order = list(groups.values())
     headed = rng.random() < 0.5
     loose = None
     for group in order:
-        if not again and loose is None and len(group) == 1 and rng.random() < 0.25:
+        if not again and loose is None and len(group) == 1 and told.may_ask(group[0]) and rng.random() < 0.25:
             loose = group[0]
             continue
         if headed:

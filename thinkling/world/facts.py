@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import random
 from bisect import bisect
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
 from thinkling.core.seeds import stream
+from thinkling.tasks.facts import split_of_fact
 from thinkling.world.entities import COUNTRIES, RIVERS, Cast, Entity
 from thinkling.world.grammar import fill
 from thinkling.world.relations import COLORS, FOODS, GOODS, INSTRUMENTS, JOBS, RELATIONS, TOPICS
@@ -90,27 +91,49 @@ def _about(
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """The facts with the odds of being told: the fact of rank r has weight r ** -exponent (Zipf 1949)."""
+    """The facts with the odds of being told: the fact of rank r has weight r ** -exponent (Zipf 1949).
+
+    Every fact is stated, but only those of the training split are asked: a page shows the answer beside the
+    question, and what is tested later must not have been practiced.
+    """
 
     facts: tuple[Fact, ...]
     order: tuple[int, ...]  # order[r] is the fact of rank r + 1
     cumulative: tuple[float, ...]
+    askable: frozenset[int]  # the indices of the training split
 
     @staticmethod
     def zipf(facts: tuple[Fact, ...], exponent: float, seed: int) -> Told:
         order = list(range(len(facts)))
         stream(seed, "world", "ranks").shuffle(order)
-        return Told(facts, tuple(order), tuple(accumulate((r + 1) ** -exponent for r in range(len(facts)))))
+        weights = accumulate((r + 1) ** -exponent for r in range(len(facts)))
+        askable = (fact.index for fact in facts if split_of_fact(fact.subject.name, fact.relation) == "train")
+        return Told(facts, tuple(order), tuple(weights), frozenset(askable))
+
+    def may_ask(self, fact: Fact) -> bool:
+        return fact.index in self.askable
 
     def draw(self, rng: random.Random) -> Fact:
         """One fact, by its weight."""
         return self.facts[self.order[bisect(self.cumulative, rng.random() * self.cumulative[-1])]]
 
+    def draw_to_ask(self, rng: random.Random) -> tuple[Fact, list[Fact]]:
+        """A fact that may be asked, and those drawn before it that may not.
 
-def state(rng: random.Random, fact: Fact, mentions: list[int]) -> str:
-    """A sentence that states ``fact``, which is noted in ``mentions``."""
+        Whoever asks states the latter beside it: if they were dropped, the facts of the other splits would
+        be mentioned less often than their rank says.
+        """
+        passed: list[Fact] = []
+        while not self.may_ask(fact := self.draw(rng)):
+            passed.append(fact)
+        return fact, passed
+
+
+def state(rng: random.Random, fact: Fact, mentions: list[int], said: Sequence[str] = ()) -> str:
+    """A sentence that states ``fact``, which is noted in ``mentions``; none of ``said`` while there is another."""
     mentions.append(fact.index)
-    return fill(rng, RELATIONS[fact.relation].statements, fact.slots())
+    forms, slots = RELATIONS[fact.relation].statements, fact.slots()
+    return fill(rng, tuple(form for form in forms if form.format_map(slots) not in said) or forms, slots)
 
 
 def other_object(rng: random.Random, fact: Fact, told: Told) -> Fact:

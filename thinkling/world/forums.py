@@ -186,7 +186,7 @@ class Forum:
 
     def _fact(self, rng: random.Random, draft: Draft) -> None:
         """A question about the world, sometimes with a wrong guess before the answer."""
-        fact = self.told.draw(rng)
+        fact, passed = self.told.draw_to_ask(rng)
         asker, helper, critic = rng.sample(self.names, 3)
         slots = scene(rng, self.names)
         self._post(rng, draft, asker, fill(rng, WONDERS, {"q": fact.question}))
@@ -196,7 +196,9 @@ class Forum:
             self._post(rng, draft, critic, guess)
         self._post(rng, draft, helper, fill(rng, KNOWS, slots | {"s": state(rng, fact, draft.mentions)}))
         if rng.random() < 0.5:
-            self._post(rng, draft, critic, about(rng, [self.told.draw(rng)], draft.mentions))
+            passed.append(self.told.draw(rng))
+        for other in passed:
+            self._post(rng, draft, critic, about(rng, [other], draft.mentions))
         if rng.random() < 0.6:
             self._post(rng, draft, asker, fill(rng, THANKS, {"to": helper}))
 

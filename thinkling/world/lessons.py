@@ -1,4 +1,7 @@
-"""What a textbook says about each family of problems: how it is done, with an example worked in words."""
+"""What a textbook says about each family of problems: how it is done, with an example worked in words.
+
+Examples stay within the range that the family trains on: what lies beyond it is there to be tested later.
+"""
 
 from __future__ import annotations
 
@@ -190,7 +193,7 @@ def coin(rng: random.Random, names: Sequence[str]) -> str:
 def sort(rng: random.Random, names: Sequence[str]) -> str:
     if rng.random() < 0.3:
         return fill(rng, SORTING, {})
-    numbers = rng.sample(range(100), 3 + int(rng.random() * 2))
+    numbers = rng.sample(range(10, 100), 3 + int(rng.random() * 2))
     up = sorted(numbers)
     if not trains("sort", " ".join(map(str, up))):
         return sort(rng, names)
@@ -229,7 +232,7 @@ def equation(rng: random.Random, names: Sequence[str]) -> str:
     if rng.random() < 0.3:
         return fill(rng, PRICES, {})
     a, b = 2 + int(rng.random() * 8), 2 + int(rng.random() * 8)
-    x, p = 2 + int(rng.random() * 18), 2 + int(rng.random() * 18)
+    x, p = 2 + int(rng.random() * 11), 2 + int(rng.random() * 11)
     if not trains("equation", f"{a} {b} {p} {a * x + b * p}"):
         return equation(rng, names)
     fruit, other = rng.sample(FRUITS, 2)

@@ -102,8 +102,9 @@ def longer(sources: Sources) -> Section:
     title = "Why answers grew longer"
     before, after = sources.evaluations.get("sft"), sources.evaluations.get("rl")
     sides = [_core_answers(model) for model in (before, after) if model]
-    if before is None or after is None or not all(sides):
-        return section("Length", title, absent("SFT and RL were not both evaluated at temperature 1"))
+    shared = set.intersection(*({answer.family for answer in side} for side in sides)) if sides else set()
+    if before is None or after is None or not shared:
+        return section("Length", title, absent("SFT and RL did not both answer a core family at temperature 1"))
     table = [_style_row(style, by_style(sides[0])[style], by_style(sides[1])[style]) for style in STYLES]
     header = ["style", "share SFT", "share RL", "tokens SFT", "tokens RL", "accuracy SFT", "accuracy RL"]
     parts = [grid(_style_bars(sides), _length_by_level(before, after)), data_table(header, table)]
@@ -122,7 +123,8 @@ def longer(sources: Sources) -> Section:
         *parts,
         lead="SFT taught several styles of answering, some of them longer and more often right. RL can make "
         "answers longer by choosing those more often (selection), or by writing more within a style. The mean "
-        "is split by Kitagawa's decomposition (1955), exact and symmetric; answers at temperature 1, core five.",
+        "is split by Kitagawa's decomposition (1955), exact and symmetric, inside each family; families weigh "
+        "the same. Answers at temperature 1, core five.",
     )
 
 
