@@ -120,6 +120,15 @@ def test_a_shared_prompt_is_computed_once(monkeypatch: pytest.MonkeyPatch) -> No
     assert fed[0] == 50 and max(fed[1:]) == 4 and idle(engine)
 
 
+def test_repeated_prompts_may_come_interleaved() -> None:
+    a, b, c = (request(20, seed, new) for seed, new in enumerate([2, 9, 5]))
+    engine = make(slots=2)
+    done = engine.run([a, b, c, replace(a, seed=7), replace(b, seed=8)])
+    alone = [make().run([one])[0].tokens for one in (a, b, c, replace(a, seed=7), replace(b, seed=8))]
+    assert [c.tokens for c in done] == alone
+    assert idle(engine) and len(engine._schedule._prompt_rows) == 2
+
+
 def test_waiting_requests_enter_as_soon_as_a_slot_is_free() -> None:
     engine = make(slots=2)
     long, short, next_one = (engine.submit(request(5, s, new)) for s, new in enumerate([20, 3, 3]))
