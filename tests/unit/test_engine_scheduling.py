@@ -120,6 +120,15 @@ def test_a_shared_prompt_is_computed_once(monkeypatch: pytest.MonkeyPatch) -> No
     assert fed[0] == 50 and max(fed[1:]) == 4 and idle(engine)
 
 
+def test_repeated_prompts_may_come_interleaved() -> None:
+    a, b, c = (request(20, seed, new) for seed, new in enumerate([2, 9, 5]))
+    engine = make(slots=2)
+    done = engine.run([a, b, c, replace(a, seed=7), replace(b, seed=8)])
+    alone = [make().run([one])[0].tokens for one in (a, b, c, replace(a, seed=7), replace(b, seed=8))]
+    assert [c.tokens for c in done] == alone
+    assert idle(engine) and len(engine._schedule._prompt_rows) == 2
+
+
 def test_waiting_requests_enter_as_soon_as_a_slot_is_free() -> None:
     engine = make(slots=2)
     long, short, next_one = (engine.submit(request(5, s, new)) for s, new in enumerate([20, 3, 3]))
@@ -154,8 +163,14 @@ def test_stop_strings_are_found_across_tokens_but_not_across_special_ones() -> N
     one = replace(request(5, 1), sampling=Sampling(max_tokens=30, stop=("zz", text[at : at + 3])))
     done = make(tokenizer=Letters()).run([one])[0]
     assert (done.tokens, done.finish) == (free.tokens[: at + 3], "stop")
-    special = replace(request(5, 1, 3), forced=(1, 63), sampling=Sampling(max_tokens=4, stop=(chr(64),)))
-    assert make(tokenizer=Letters()).run([special])[0].finish in ("length", "stop")
+
+    def along(path: tuple[int, ...]) -> Completion:
+        only = Sampling(max_tokens=len(path), stop=("BC",))
+        return make(tokenizer=Letters()).run([replace(one, sampling=only, mask=lambda so_far: [path[len(so_far)]])])[0]
+
+    whole, broken = along((0, 1, 2, 3)), along((0, 1, 63, 2))
+    assert (whole.tokens, whole.finish) == ((0, 1, 2), "stop")
+    assert (broken.tokens, broken.finish) == ((0, 1, 63, 2), "length")
 
 
 def test_banned_ids_and_masks_bind_and_logprobs_are_renormalized() -> None:

@@ -59,7 +59,8 @@ class Schedule:
             prompt = self.prompts.get(job.key)
             own = self.blocks_of(job) - length // BLOCK
             need = own + (0 if prompt else blocks_for(length))
-            if need > self.cache.free:
+            rowless = prompt is None and not self._prompt_rows
+            if need > self.cache.free or rowless:  # prompts that nobody with a slot needs give way
                 for idle in [p for p in self.prompts.values() if not p.members and p is not prompt]:
                     self._forget(idle)
             if need > self.cache.free:
