@@ -5,8 +5,11 @@ Per model (``base``, ``sft``, ``rl``, ``control_direct``, ``control_shuffled``, 
 ``tokens_per_answer.{greedy,t1}.{family}``, ``think_share.{greedy,t1}.{family}``; each is ``{value, low, high, n}``, and
 next to the families stands ``core5``, their mean. ``difference.{after}-{before}`` holds paired differences of the
 same measures, ``thinking`` the chain with thinking on, off and by the direct-only control, and the ratio of the
-accuracies with the interval ``ratio_low`` to ``ratio_high``. ``wall_seconds`` and
-``peak_rss_bytes`` are those of the parents of the report.
+accuracies with the interval ``ratio_low`` to ``ratio_high``.
+
+``wall_seconds`` and ``peak_rss_bytes`` in the artifact are those of the report's parents. The copy that `thinkling run`
+puts beside the artifacts has those of run.json instead: the report itself, the start-up and the process that runs the
+stages count too.
 """
 
 from __future__ import annotations
