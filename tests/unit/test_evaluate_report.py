@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import random
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import replace
@@ -21,6 +22,7 @@ from thinkling.core.stage import StageContext
 from thinkling.core.types import Problem, Sample
 from thinkling.evaluate import report_stage
 from thinkling.evaluate.recipe import Recipe
+from thinkling.evaluate.report.metrics import thinking as numbers_of_thinking
 from thinkling.evaluate.report.sources import gather
 from thinkling.evaluate.report.thinking import longer
 from thinkling.evaluate.stage import run as evaluate
@@ -289,6 +291,21 @@ def test_metrics_have_their_stable_names(made: Made) -> None:
     chain = metrics["thinking"]["chain"]
     best = max(chain["off"]["value"], chain["direct"]["value"])
     assert chain["ratio"] == pytest.approx(chain["on"]["value"] / best)
+    assert chain["ratio_low"] < chain["ratio"] and (chain["ratio_high"] is None or chain["ratio"] < chain["ratio_high"])
+
+
+def test_the_ratio_is_told_with_its_interval(made: Made) -> None:
+    html, metrics, parents = made
+    told = re.search(r"thinking on gives ([\d.]+) \[([\d.]+), ([\d.]+|no upper end)\] times", html)
+    chain = metrics["thinking"]["chain"]
+    assert told and told[1] == f"{chain['ratio']:.2f}" and told[2] == f"{chain['ratio_low']:.2f}"
+    sources = gather(parents)
+    for role in ("rl", "control_direct"):  # nobody without thinking is ever right: no ratio, and no crash
+        model = sources.evaluations[role]
+        rows = [row if row.variant == "think_on" else replace(row, score=0.0) for row in model.rows]
+        sources.evaluations[role] = replace(model, rows=rows)
+    bare = numbers_of_thinking(sources)["chain"]
+    assert [bare[name] for name in ("ratio", "ratio_low", "ratio_high")] == [None, None, None]
 
 
 def test_the_same_parents_give_the_same_bytes(made: Made, tmp_path: Path) -> None:

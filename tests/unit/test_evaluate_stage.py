@@ -109,6 +109,19 @@ def test_thinking_on_is_right_and_off_is_not(tmp_path: Path) -> None:
     assert on["counts"]["unparsed"] == 0 and on["levels"]["chain"]
 
 
+def test_thinking_is_forced_on_the_families_named_or_on_the_chain_where_it_is_asked(tmp_path: Path) -> None:
+    (tmp_path / "mine.jsonl").write_text('{"question": "2+2?", "answer": "4", "split": "test"}\n')
+    spec = str(tmp_path / "mine.jsonl")
+    for families, think, thinking in (
+        (("coin", spec), (spec,), {"mine"}),
+        (("coin", "chain"), None, {"chain"}),
+        (("coin", spec), None, set()),
+    ):
+        recipe = Recipe(stage="evaluate", families=families, think_families=think, problems=3)
+        made = [v for v in variants(recipe, [family(name) for name in families]) if v.think is not None]
+        assert {problem.family for variant in made for problem in variant.problems} == thinking
+
+
 def test_two_models_with_one_seed_answer_the_same_problems(tmp_path: Path) -> None:
     first = evaluate(tmp_path, 0.2, "a")[1]
     second = evaluate(tmp_path, 0.9, "b")[1]

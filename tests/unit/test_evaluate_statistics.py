@@ -16,6 +16,7 @@ from thinkling.evaluate.statistics import (
     clear_of_zero,
     paired_difference,
     pass_at_k,
+    ratio,
     share,
     wilson,
 )
@@ -154,3 +155,47 @@ def test_nothing_to_average_is_an_error() -> None:
         share({"a": []})
     with pytest.raises(ValueError, match="not finite"):
         bootstrap({"a": [float("nan")]}, seed=0)
+
+
+def coins(count: int, share: float, seed: int, names: str = "p") -> dict[str, float]:
+    rng = random.Random(seed)
+    return {f"{names}{i}": float(rng.random() < share) for i in range(count)}
+
+
+def test_a_ratio_is_of_means_over_the_best_and_its_interval_shrinks() -> None:
+    widths = []
+    for count in (100, 1600):
+        on, off, control = coins(count, 0.9, 1), coins(count, 0.3, 2), coins(count, 0.5, 3)
+        made = ratio(on, [off, control])
+        assert made.value == pytest.approx(np.mean([*on.values()]) / np.mean([*control.values()]))
+        assert made.low < made.value < made.high and made.n == count
+        assert ratio(on, [off, control]) == made
+        widths.append(made.high - made.low)
+    assert widths[1] < widths[0] / 3
+
+
+def test_a_ratio_over_the_same_problems_is_paired() -> None:
+    on = coins(400, 0.5, 1)
+    half = {key: value / 2 for key, value in on.items()}
+    assert ratio(on, [half]).low == pytest.approx(2.0) and ratio(on, [half]).high == pytest.approx(2.0)
+    apart = ratio(on, [{f"other {key}": value for key, value in half.items()}])
+    assert apart.value == pytest.approx(2.0) and apart.low < 1.9 and apart.high > 2.1 and apart.n == 800
+
+
+def test_a_ratio_covers_the_truth() -> None:
+    hits = sum(
+        made.low <= 2.0 <= made.high
+        for seed in range(200)
+        if (made := ratio(coins(150, 0.8, seed), [coins(150, 0.4, seed + 999)], seed=seed, draws=400))
+    )
+    assert 180 <= hits <= 199
+
+
+def test_a_ratio_over_nothing_right_has_no_upper_end() -> None:
+    rare = {f"p{i}": float(i == 0) for i in range(100)}
+    made = ratio(coins(100, 0.9, 1), [rare])
+    assert math.isfinite(made.low) and made.high == math.inf
+    assert ratio(rare, [dict.fromkeys(rare, 0.0)]).value == math.inf
+    for above, below in (({}, [rare]), (rare, []), (rare, [{}])):
+        with pytest.raises(ValueError, match="both sides"):
+            ratio(above, below)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -67,13 +66,13 @@ def run(
     What is up to date is skipped: a stage runs again only if its recipe, its parents, its code or a file
     it reads has changed. What was cut off goes on where it was, even after kill -9.
     """
+    from thinkling.cli.recipes import publish_report
     from thinkling.core.chain import run_recipes
 
     artifacts = run_recipes(recipes, out, only=only or (), until=until, force=force or (), text=text or (), hooks=HOOKS)
     for artifact in artifacts.values():
-        if artifact.manifest.kind == "report":  # where people look for it: beside the artifacts, not inside one
-            for name in ("metrics.json", "report.html"):
-                shutil.copyfile(artifact.path / name, out / name)
+        if artifact.manifest.kind == "report":
+            publish_report(artifact, out)
             typer.echo(f"report: {out / 'report.html'}")
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 from pydantic import BaseModel
 
-from thinkling.core.artifact import MANIFEST, Artifact
+from thinkling.core.artifact import MANIFEST, Artifact, write_atomically
 from thinkling.core.errors import UserError
 from thinkling.core.stages import load_stage
 
@@ -28,6 +30,18 @@ def _settings(cls: type[BaseModel], prefix: str) -> Iterator[tuple[str, str]]:
         default = "required" if field.is_required() else repr(field.get_default(call_default_factory=True))
         type_name = kind.__name__ if type(kind) is type else str(kind).replace("typing.", "")
         yield f"{prefix}{name}: {type_name} = {default}", field.description or ""
+
+
+def publish_report(artifact: Artifact, out: Path) -> None:
+    """Copy a report to where people look for it: beside the artifacts of the run ``out``, not inside one.
+
+    The copied metrics.json tells the time and memory of run.json: while a report is drawn, nobody can know
+    what drawing it takes, nor what the process that runs the stages does. The artifact's own stays as hashed.
+    """
+    shutil.copyfile(artifact.path / "report.html", out / "report.html")
+    metrics, summary = (json.loads(file.read_text()) for file in (artifact.path / "metrics.json", out / "run.json"))
+    metrics |= {name: summary[name] for name in ("wall_seconds", "peak_rss_bytes")}
+    write_atomically(out / "metrics.json", json.dumps(metrics, indent=1, allow_nan=False) + "\n")
 
 
 def artifacts_in(path: Path) -> list[Artifact]:

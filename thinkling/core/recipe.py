@@ -9,11 +9,12 @@ from __future__ import annotations
 import difflib
 import json
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import PydanticCustomError
 
 from thinkling.core.errors import UserError
 
@@ -69,6 +70,19 @@ def parse_recipe(table: dict[str, Any], cls: type[Recipe], origin: str) -> Recip
         raise UserError(f"{origin}: dates are not used in recipes, came {error}") from None
 
 
+def refuse_unknown(names: Iterable[str], valid: Sequence[str]) -> None:
+    """For a setting's validator: refuse ``names`` that are not ``valid``, each with the nearest that is."""
+    unknown = [name for name in names if name not in valid]
+    if unknown:
+        text = "; ".join(f"unknown name {name!r}; {_hint(name, valid)}" for name in unknown)
+        raise PydanticCustomError("unknown_name", "{text}", {"text": text})
+
+
+def _hint(name: str, valid: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, valid, n=1, cutoff=0.5)
+    return f"did you mean {near[0]!r}?" if near else f"valid here: {', '.join(valid)}"
+
+
 class _DateError(Exception):
     pass
 
@@ -82,10 +96,9 @@ def _describe(fault: Any, cls: type[BaseModel], table: dict[str, Any]) -> str:
     keys = list(_keys_in(table, fault["loc"], fault["type"]))
     name = ".".join(str(key) for key in keys)
     if fault["type"] == "extra_forbidden":
-        valid = _valid_names(cls, keys[:-1])
-        near = difflib.get_close_matches(str(keys[-1]), valid, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}?" if near else f"valid here: {', '.join(valid)}"
-        return f"unknown key {name!r}; {hint}"
+        return f"unknown key {name!r}; {_hint(str(keys[-1]), _valid_names(cls, keys[:-1]))}"
+    if fault["type"] == "unknown_name":
+        return f"key {name!r}: {fault['msg']}"
     if fault["type"] == "missing":
         return f"key {name!r} is missing; {fault['msg'].lower()}"
     expected = fault["msg"].removeprefix("Input should be ").removeprefix("Value error, ")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
-from thinkling.core.recipe import StageRecipe
-from thinkling.tasks.registry import all_families
+from thinkling.core.recipe import StageRecipe, refuse_unknown
+from thinkling.tasks.registry import all_families, known_families
 
 Ask = Literal["chat", "text"]
 
@@ -15,7 +15,7 @@ Ask = Literal["chat", "text"]
 class Recipe(StageRecipe):
     """Models that are to be compared need the same ``seed``: it draws the problems."""
 
-    families: tuple[str, ...] = Field(
+    families: Annotated[tuple[str, ...], AfterValidator(known_families)] = Field(
         default=all_families, min_length=1, description="names, FILE.py:NAME or FILE.jsonl"
     )
     ask: tuple[Ask, ...] = Field(
@@ -31,8 +31,10 @@ class Recipe(StageRecipe):
     )
     ood_problems: int = Field(default=100, ge=0, description="problems beyond the training range, per family")
     unseen_problems: int = Field(default=100, ge=0, description="problems in unseen wordings, per family")
-    think_families: tuple[str, ...] = Field(
-        default=("chain",), description="families asked also with thinking forced on, and forbidden"
+    think_families: tuple[str, ...] | None = Field(
+        default=None,
+        description="those of families asked also with thinking forced on, and forbidden; "
+        "without this key the chain, where it is asked",
     )
     temperatures: tuple[float, ...] = Field(
         default=(), description="temperatures tried on val problems; the best one is then tested"
@@ -42,6 +44,20 @@ class Recipe(StageRecipe):
     max_tokens: int = Field(default=160, ge=1, description="most tokens per answer, thinking included")
     slots: int = Field(default=256, ge=1, description="answers sampled side by side")
     max_len: int = Field(default=512, ge=2, description="most tokens of prompt and answer together")
+
+    @property
+    def thinking(self) -> tuple[str, ...]:
+        """``think_families`` with its default."""
+        if self.think_families is None:
+            return ("chain",) if "chain" in self.families else ()
+        return self.think_families
+
+    @field_validator("think_families")
+    @classmethod
+    def _asked(cls, value: tuple[str, ...] | None, info: ValidationInfo) -> tuple[str, ...] | None:
+        if value and "families" in info.data:
+            refuse_unknown(value, info.data["families"])
+        return value
 
     @model_validator(mode="after")
     def _sensible(self) -> Recipe:

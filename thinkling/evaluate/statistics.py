@@ -122,6 +122,35 @@ def paired_difference(
     return bootstrap(strata, seed=seed, confidence=confidence, draws=draws)
 
 
+def ratio(
+    above: Mapping[str, float],
+    below: Sequence[Mapping[str, float]],
+    *,
+    seed: int = 0,
+    confidence: float = 0.95,
+    draws: int = DRAWS,
+) -> Estimate:
+    """Mean of ``above`` over the best mean of ``below`` (each: problem key -> value), bootstrapped over problems.
+
+    A problem that several of them answered is drawn for all of them, which pairs them, and the best of
+    ``below`` is found anew in each resample. Infinite over 0; the upper end also where 0 is not rare among
+    the resamples. Raises ValueError where a side has no problem.
+    """
+    if not above or not below or not all(below):
+        raise ValueError("a ratio needs problems on both sides")
+    keys = sorted(set(above).union(*below))
+    generator = np.random.default_rng(derive(seed, "ratio"))
+    draw = generator.multinomial(len(keys), np.full(len(keys), 1 / len(keys)), size=draws)
+    weights = np.vstack([np.ones((1, len(keys))), draw])  # the first row is the sample itself
+    with np.errstate(divide="ignore", invalid="ignore"):
+        best = np.max([_weighted_means(side, keys, weights) for side in below], axis=0)
+        found = _weighted_means(above, keys, weights) / best
+    # Sorted and picked instead of np.quantile, which cannot interpolate between infinities.
+    spread = np.sort(np.nan_to_num(found[1:], nan=np.inf, posinf=np.inf))
+    low, high = (spread[round(q * (draws - 1))] for q in ((1 - confidence) / 2, (1 + confidence) / 2))
+    return Estimate(float(found[0]), float(low), float(high), len(keys))
+
+
 def clear_of_zero(estimate: Estimate) -> bool:
     """Whether an interval excludes 0."""
     return estimate.low > 0 or estimate.high < 0
@@ -133,6 +162,13 @@ def _resampled_means(values: Floats, generator: np.random.Generator, draws: int)
     distinct, counts = np.unique(values, return_counts=True)
     drawn = generator.multinomial(values.size, counts / values.size, size=draws)
     return np.asarray(drawn @ distinct / values.size, dtype=np.float64)
+
+
+def _weighted_means(values: Mapping[str, float], keys: Sequence[str], weights: Floats) -> Floats:
+    """For each row of ``weights`` over ``keys``, the mean over those keys that have a value."""
+    known = np.array([key in values for key in keys], dtype=np.float64)
+    made = np.array([values.get(key, 0.0) for key in keys])
+    return np.asarray(weights @ made / (weights @ known), dtype=np.float64)
 
 
 def _arrays(strata: Mapping[str, Sequence[float]]) -> dict[str, Floats]:

@@ -35,23 +35,26 @@ def temperature_name(temperature: float) -> str:
 def variants(recipe: Recipe, families: Sequence[Family]) -> Iterator[Variant]:
     """Every variant but the one at the best temperature, which the sweep has to find first.
 
+    ``families`` are those that ``recipe.families`` names, in its order.
+
     The problems depend on ``recipe.seed`` alone, so two models evaluated with the same seed answer the
     same problems and their difference can be paired.
     """
-    test = {family.name: _draw(recipe, family, "test", recipe.problems) for family in families}
-    everything = tuple(problem for some in test.values() for problem in some)
+    test = [_draw(recipe, family, "test", recipe.problems) for family in families]
+    everything = tuple(problem for some in test for problem in some)
     for place, ask in enumerate(recipe.ask):
         lead = "" if place == 0 else f"{ask}_"
         yield Variant(f"{lead}greedy", everything, _sampling(recipe, 0.0, ask), ask=ask)
         if place == 0:
-            many = tuple(p for some in test.values() for p in some[: recipe.sampled_problems])
-            once = tuple(p for some in test.values() for p in some[recipe.sampled_problems :])
+            many = tuple(p for some in test for p in some[: recipe.sampled_problems])
+            once = tuple(p for some in test for p in some[recipe.sampled_problems :])
             yield Variant("t1", many, _sampling(recipe, 1.0, ask), recipe.samples, ask)
             if once:
                 yield Variant("t1", once, _sampling(recipe, 1.0, ask), 1, ask)
     first = recipe.ask[0]
     yield from _generalization(recipe, families, first)
-    chosen = tuple(p for name, some in test.items() if name in recipe.think_families for p in some)
+    thinking = [some for spec, some in zip(recipe.families, test, strict=True) if spec in recipe.thinking]
+    chosen = tuple(problem for some in thinking for problem in some)
     if chosen and "chat" in recipe.ask:
         yield Variant("think_on", chosen, _sampling(recipe, 0.0, "chat"), think=True)
         yield Variant("think_off", chosen, _sampling(recipe, 0.0, "chat"), think=False)

@@ -6,11 +6,14 @@ import difflib
 import importlib.util
 import inspect
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from pydantic import ValidationInfo
 
 from thinkling.core.errors import UserError
+from thinkling.core.recipe import refuse_unknown
 from thinkling.core.seeds import content_key
 from thinkling.core.types import Message, Problem
 from thinkling.tasks.chain import Chain
@@ -19,7 +22,7 @@ from thinkling.tasks.count import Count
 from thinkling.tasks.decimals import Decimals
 from thinkling.tasks.equation import Equation
 from thinkling.tasks.facts import Facts
-from thinkling.tasks.family import Family
+from thinkling.tasks.family import STYLES, Family
 from thinkling.tasks.letters import Letters
 from thinkling.tasks.questions import Questions
 from thinkling.tasks.sort import Sort
@@ -43,6 +46,24 @@ _METHODS = {
     "solve": ("problem", "style", "rng", "slip"),
     "grade": ("problem", "text"),
 }
+
+
+Specs = TypeVar("Specs", bound=Collection[str])
+
+
+def known_families(specs: Specs) -> Specs:
+    """A recipe's validator for families: a built-in name, or a user's own, whose file is opened later."""
+    own = [spec for spec in specs if spec.endswith((".jsonl", ".json")) or ".py:" in spec]
+    refuse_unknown((spec for spec in specs if spec not in own), (*all_families, "FILE.py:NAME", "FILE.jsonl"))
+    return specs
+
+
+def known_styles(styles: Specs, info: ValidationInfo) -> Specs:
+    """A recipe's validator for styles, after its ``families``: a family in Python may bring styles of its own."""
+    families = info.data.get("families")  # absent where it was refused itself
+    if families is not None and not any(".py:" in spec for spec in families):
+        refuse_unknown(styles, STYLES)
+    return styles
 
 
 def family(spec: str, **context: Any) -> Family:

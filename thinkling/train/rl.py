@@ -6,11 +6,11 @@ GRPO: DeepSeekMath, arXiv:2402.03300; the recipe of R1-Zero: arXiv:2501.12948, s
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from torch import Tensor
 
 from thinkling.core.errors import UserError
@@ -39,7 +39,7 @@ PATIENCE = 50  # draws per problem wanted before a step makes do with fewer
 
 
 class Recipe(TrainRecipe):
-    families: dict[str, float] = Field(
+    families: Annotated[dict[str, float], AfterValidator(registry.known_families)] = Field(
         default={name: 1.0 for name in registry.core_five},
         description="problem family -> weight: a built-in name, FILE.py:NAME, or a JSONL file of problems",
     )

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any
 
 import torch
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from thinkling.core.seeds import derive
 from thinkling.core.stage import StageContext
@@ -23,11 +23,11 @@ from thinkling.train.packing import Packer, Sequence
 
 
 class Recipe(TrainRecipe):
-    families: dict[str, float] = Field(
+    families: Annotated[dict[str, float], AfterValidator(registry.known_families)] = Field(
         default={name: 1.0 for name in registry.all_families},
         description="problem family -> weight: a built-in name, FILE.py:NAME, or a JSONL file of problems",
     )
-    styles: dict[str, float] = Field(
+    styles: Annotated[dict[str, float], AfterValidator(registry.known_styles)] = Field(
         default={"direct": 1.0, "steps": 1.0, "equation": 1.0, "check": 1.0},
         description="style of the worked solutions -> weight",
     )

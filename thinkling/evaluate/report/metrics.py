@@ -4,16 +4,21 @@ Per model (``base``, ``sft``, ``rl``, ``control_direct``, ``control_shuffled``, 
 ``accuracy.{greedy,t1,best_temperature}.{family}``, ``pass16.{family}``,
 ``tokens_per_answer.{greedy,t1}.{family}``, ``think_share.{greedy,t1}.{family}``; each is ``{value, low, high, n}``, and
 next to the families stands ``core5``, their mean. ``difference.{after}-{before}`` holds paired differences of the
-same measures, ``thinking`` the chain with thinking on, off and by the direct-only control. ``wall_seconds`` and
-``peak_rss_bytes`` are those of the parents of the report.
+same measures, ``thinking`` the chain with thinking on, off and by the direct-only control, and the ratio of the
+accuracies with the interval ``ratio_low`` to ``ratio_high``.
+
+``wall_seconds`` and ``peak_rss_bytes`` in the artifact are those of the report's parents. The copy that `thinkling run`
+puts beside the artifacts has those of run.json instead: the report itself, the start-up and the process that runs the
+stages count too.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from thinkling.evaluate.report.sources import Evaluation, Sources
-from thinkling.evaluate.statistics import Estimate, paired_difference
+from thinkling.evaluate.statistics import Estimate, paired_difference, ratio
 from thinkling.evaluate.summary import CORE, PerProblem, accuracy, passes, per_problem, thinks, tokens
 from thinkling.tasks.registry import core_five
 
@@ -75,7 +80,9 @@ def thinking(sources: Sources) -> dict[str, Any]:
     """Thinking on against the better of thinking off and the direct-only control, per family asked so.
 
     ``on``, ``off``: the RL model (the SFT model where there is none) with the think part opened for
-    it and forbidden; ``direct``: the control. ``ratio`` divides on by the better of the other two.
+    it and forbidden; ``direct``: the control. ``ratio`` divides on by the better of the other two, and
+    ``ratio_low`` to ``ratio_high`` is its interval (no upper end where the better may as well be 0; all
+    three are null where it is 0).
     """
     model = sources.evaluations.get("rl") or sources.evaluations.get("sft")
     if model is None:
@@ -83,20 +90,30 @@ def thinking(sources: Sources) -> dict[str, Any]:
     on, off = (model.estimates(name, "accuracy") for name in ("think_on", "think_off"))
     control = sources.evaluations.get("control_direct")
     direct = control.estimates("greedy", "accuracy") if control else {}
+    asked = {name: per_problem(model.of(f"think_{name}"), accuracy) for name in ("on", "off")}
+    asked["direct"] = per_problem(control.of("greedy"), accuracy) if control else {}
     made: dict[str, Any] = {}
     for family in on:
         if family == CORE:
             continue
         without = {"off": off.get(family), "direct": direct.get(family)}
         known = {name: estimate for name, estimate in without.items() if estimate}
-        best = max((estimate.value for estimate in known.values()), default=0.0)
+        divided = _ratio(asked["on"][family], [asked[name][family] for name in known])
         made[family] = {
             "model": model.role,
             "on": on[family].as_json(),
             **{name: estimate.as_json() for name, estimate in known.items()},
-            "ratio": on[family].value / best if best else None,
+            **divided,
         }
     return made
+
+
+def _ratio(on: dict[str, float], without: list[dict[str, float]]) -> dict[str, float | None]:
+    """The ratio with its ends; JSON has no infinity, so what is unbounded is null."""
+    made = ratio(on, without) if without else None
+    if made is None or not math.isfinite(made.value):
+        return {"ratio": None, "ratio_low": None, "ratio_high": None}
+    return {"ratio": made.value, "ratio_low": made.low, "ratio_high": made.high if math.isfinite(made.high) else None}
 
 
 def _shared_k(*evaluations: Evaluation) -> int | None:

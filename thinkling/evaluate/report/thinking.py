@@ -38,10 +38,11 @@ def on_and_off(sources: Sources, metrics: Mapping[str, Any]) -> Section:
         if made and made["ratio"]:
             better = max(("off", "direct"), key=lambda name: made.get(name, {"value": -1.0})["value"])
             names = {"off": "thinking off", "direct": "the direct-only control"}
+            high = "no upper end" if made["ratio_high"] is None else f"{made['ratio_high']:.2f}"
             parts.append(
                 paragraph(
-                    f"On {family}, thinking on gives {made['ratio']:.2f} times the accuracy of {names[better]}, "
-                    "the better of the two without thinking."
+                    f"On {family}, thinking on gives {made['ratio']:.2f} [{made['ratio_low']:.2f}, {high}] times the "
+                    f"accuracy of {names[better]}, the better of the two without thinking."
                 )
             )
     if "control_direct" not in sources.evaluations:
