@@ -41,6 +41,9 @@ from thinkling.core.worker import RESULT, USER_ERROR, disk_full_message, is_disk
 MAKING = ".making.json"
 SPENT = ".spent.json"
 JOB = ".job.json"
+# GNU OpenMP's idle threads spin for milliseconds before they sleep. On a machine that does anything else beside the
+# stage, they then burn the very core that the thread they wait for needs.
+SLEEP_SOON = {"GOMP_SPINCOUNT": "2000"}
 
 
 class StageFailed(Exception):
@@ -119,7 +122,7 @@ def run_worker(
             stdin=subprocess.DEVNULL,
             pass_fds=[lifeline, *([] if lock is None else [lock])],
             process_group=0,
-            env={**os.environ, "PYTHONPATH": _search_path()},
+            env={**SLEEP_SOON, **os.environ, "PYTHONPATH": _search_path()},
         )
         try:
             status, peak = _watch(child, start, spent)
