@@ -105,14 +105,14 @@ def main() -> None:
     parser.add_argument("run", type=Path, help="folder of a finished run of recipes/nano")
     parser.add_argument("--recipes", type=Path, default=Path("recipes/nano"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
-    parser.add_argument("--shuffled-seeds", type=int, nargs="*", default=[1])
+    parser.add_argument("--shuffled-seeds", type=int, nargs="*", default=[1, 2, 3])
     parser.add_argument("--problems", type=int, default=500, help="fresh test problems per family")
     parser.add_argument("--pooled", type=int, default=100, help="of these, how many get 16 samples")
     options = parser.parse_args()
     asked = {name: problems(registry.family(name), "test", options.problems, 2024) for name in registry.core_five}
     few = {name: problems(registry.family(name), "val", 60, 2024) for name in registry.core_five}
     sft = measure(options.run / "sft", asked, options.pooled)
-    best = temperature_of_best(options.run / "sft", few, [0.3, 0.6, 0.8])
+    best = temperature_of_best(options.run / "sft", few, [0.0, 0.3, 0.6, 1.0])
     at_best = scores(options.run / "sft", asked, best, 1)
     for label, name, seeds in (("rl", "rl", options.seeds), ("shuffled", "control_shuffled", options.shuffled_seeds)):
         models = [trained(options.run, options.recipes / f"{name}.toml", seed) for seed in seeds]
