@@ -25,6 +25,7 @@ from thinkling.train.packing import Packer, Sequence
 
 PATIENCE = 5_000  # conversations in a row that are too long before no other is hoped for
 
+
 class Recipe(TrainRecipe):
     families: dict[str, float] = Field(
         default={name: 1.0 for name in registry.all_families},
