@@ -135,7 +135,7 @@ def train(
 
 def _shown(row: dict[str, Any], peak_share: float) -> dict[str, Any]:
     """What the live line shows of a row, named briefly enough that 80 columns also hold the time left."""
-    shown = {name: row[name] for name in ("loss", "reward", "length") if name in row}
+    shown: dict[str, Any] = {name: row[name] for name in ("loss", "reward", "length") if name in row}
     if "tokens_per_second" in row:
         shown["tokens/s"] = round(row["tokens_per_second"])
         if peak_share:
