@@ -100,7 +100,8 @@ def evaluation(root: Path, role: str, world: Artifact, size: int) -> Artifact:
     families = [family(name, facts=world.path / "facts.jsonl") for name in all_families]
     person = Person(recipe, families, HABITS[role])
     parents = {"model": artifact(root / f"{role}_model", role, "sft"), "world": world}
-    ctx = StageContext(root / role, parents=parents, hooks={"open_backend": lambda path, **options: person})
+    hooks = {"open_backend": lambda path, **options: person, "choose_precision": lambda name: "float32"}
+    ctx = StageContext(root / role, parents=parents, hooks=hooks)
     evaluate(ctx, recipe)
     return artifact(root / role, f"eval_{role}", "evaluate", 22.0)
 

@@ -16,7 +16,7 @@ from thinkling.core.stages import STAGES
 if TYPE_CHECKING:
     from thinkling.api import LocalModel
 
-HOOKS = {"open_backend": "thinkling.cli.hooks:open_backend"}
+HOOKS = {name: f"thinkling.cli.hooks:{name}" for name in ("choose_precision", "open_backend")}
 
 OVERVIEW = """Build, ask and measure small models that think.
 

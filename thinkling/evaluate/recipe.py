@@ -42,6 +42,9 @@ class Recipe(StageRecipe):
     max_tokens: int = Field(default=160, ge=1, description="most tokens per answer, thinking included")
     slots: int = Field(default=256, ge=1, description="answers sampled side by side")
     max_len: int = Field(default=512, ge=2, description="most tokens of prompt and answer together")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        default="auto", description="of the computation; auto: bfloat16 where the hardware has it"
+    )
 
     @model_validator(mode="after")
     def _sensible(self) -> Recipe:
