@@ -14,7 +14,9 @@ from thinkling.data.documents import read_documents, read_rejects
 
 SHARED = os.environ.get("THINKLING_SHARED_DATA")
 pytestmark = pytest.mark.skipif(
-    SHARED is None, reason="THINKLING_SHARED_DATA (a folder with web/ and text/) is not set"
+    SHARED is None,
+    reason="set THINKLING_SHARED_DATA to a folder with web/ (WARC archives) and text/ (tinyshakespeare.txt.gz, "
+    "us_digitalgov.jsonl.gz) to run this",
 )
 
 

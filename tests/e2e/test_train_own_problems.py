@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from thinkling.cli.hooks import open_backend
+from thinkling.cli.hooks import choose_precision, open_backend
 from thinkling.core.recipe import parse_recipe
 from thinkling.core.stage import StageContext
 from thinkling.core.stages import load_stage
@@ -42,7 +42,7 @@ def short(problem, message):
 
 def run(table: dict[str, object], out: Path, model: Path) -> dict[str, object]:
     stage = load_stage(str(table["stage"]))
-    ctx = StageContext(out, hooks={"open_backend": open_backend})
+    ctx = StageContext(out, hooks={"open_backend": open_backend, "choose_precision": choose_precision})
     ctx.parents.update({"model": SimpleNamespace(path=model, name="m", manifest=SimpleNamespace(id="m"))})  # type: ignore[dict-item]
     metrics: dict[str, object] = stage.run(ctx, parse_recipe(table, stage.recipe, "test"))
     return metrics
@@ -93,3 +93,4 @@ def test_jsonl_and_file_families_pass_through_every_stage(base: Path, tmp_path: 
         evaluated, rl,
     )  # fmt: skip
     assert "double" in (evaluated / "summary.json").read_text()
+    assert json.loads((evaluated / ".choices.json").read_text())["precision"] in ("float32", "bfloat16")

@@ -104,7 +104,7 @@ def test_killed_and_resumed_equals_uninterrupted(name: str, parents: dict[str, s
     if table.get("reward"):  # a random model earns nothing from grading: reward something that varies
         (tmp_path / "reward.py").write_text("def even(problem, message):\n    return float(len(message.text) % 2)\n")
         table["reward"] = f"{tmp_path / 'reward.py'}:even"
-    finish(start(table, tmp_path / "whole", parents))
+    reported = finish(start(table, tmp_path / "whole", parents)).splitlines()[-1]
     rng = random.Random(name)
     for moment in sorted(rng.sample(range(4, int(str(table["steps"])) - 1), 2)):
         process = start(table, tmp_path / "cut", parents)
@@ -115,7 +115,8 @@ def test_killed_and_resumed_equals_uninterrupted(name: str, parents: dict[str, s
         process.wait()
         assert process.returncode == -signal.SIGKILL, "the stage ended before it could be killed"
         assert not (tmp_path / "cut" / "model.safetensors").exists()
-    assert "goes on at step" in finish(start(table, tmp_path / "cut", parents))
+    output = finish(start(table, tmp_path / "cut", parents))
+    assert "goes on at step" in output and output.splitlines()[-1] == reported
     assert digest(tmp_path / "cut") == digest(tmp_path / "whole")
     whole, cut = (
         [json.loads(line) for line in (tmp_path / side / "log.jsonl").read_text().splitlines()]

@@ -229,6 +229,12 @@ def test_page_that_kills_its_worker_is_the_only_one_lost() -> None:
     assert judged == [*expected[:3], deadly, *expected[3:]]
 
 
+def test_an_error_over_the_pages_of_a_dead_worker_is_raised_as_itself() -> None:
+    no_page: Any = "what no rule knows"  # a mistake in the code, seen only once the batch is judged page by page
+    with pytest.raises(AttributeError, match="'str' object has no attribute"):
+        list(workers.judge_batches([[_Deadly(), no_page]], rules(), 1))
+
+
 def test_scores_against_the_truth(tmp_path: Path) -> None:
     world = tmp_path / "world"
     (world / "crawl").mkdir(parents=True)
@@ -275,6 +281,15 @@ def test_decontamination(tmp_path: Path, archive: Path) -> None:
     taken = [reject for reject in read_rejects(tmp_path / "out") if reject.stage == "decontaminate"]
     assert [reject.url for reject in taken] == ["http://good.example/5"]
     assert len(taken[0].detail.split()) == 13
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "no gzip"])
+def test_damaged_prompts_are_named(tmp_path: Path, archive: Path, damage: str) -> None:
+    path = tmp_path / "prompts.txt.gz"
+    whole = gzip.compress("".join(f"prompt {hashlib.sha256(bytes([n])).hexdigest()}\n" for n in range(99)).encode())
+    path.write_bytes({"cut": whole[:-50], "flipped": whole[:200] + bytes(200) + whole[400:], "no gzip": b"x"}[damage])
+    with pytest.raises(UserError, match=r"evaluation prompts '.*prompts.txt.gz' cannot be read: .+"):
+        run_on(tmp_path / "out", archive, decontaminate=[str(path)])
 
 
 def test_text_inputs(tmp_path: Path) -> None:

@@ -21,11 +21,13 @@ from thinkling.core.seeds import derive
 from thinkling.core.stage import StageContext
 from thinkling.core.types import Problem, Sample
 from thinkling.evaluate import report_stage
+from thinkling.evaluate.plots import BOTTOM, HEIGHT, TOP
 from thinkling.evaluate.recipe import Recipe
 from thinkling.evaluate.report.metrics import thinking as numbers_of_thinking
 from thinkling.evaluate.report.sources import gather
 from thinkling.evaluate.report.thinking import longer
 from thinkling.evaluate.stage import run as evaluate
+from thinkling.evaluate.statistics import wilson
 from thinkling.evaluate.variants import best_variant, variants
 from thinkling.rollout.scripted import Scripted
 from thinkling.tasks.family import Family
@@ -104,7 +106,8 @@ def evaluation(root: Path, role: str, world: Artifact, size: int) -> Artifact:
     families = [family(name, facts=world.path / "facts.jsonl") for name in all_families]
     person = Person(recipe, families, HABITS[role])
     parents = {"model": artifact(root / f"{role}_model", role, "sft"), "world": world}
-    ctx = StageContext(root / role, parents=parents, hooks={"open_backend": lambda path, **options: person})
+    hooks = {"open_backend": lambda path, **options: person, "choose_precision": lambda name: "float32"}
+    ctx = StageContext(root / role, parents=parents, hooks=hooks)
     evaluate(ctx, recipe)
     return artifact(root / role, f"eval_{role}", "evaluate", 22.0)
 
@@ -128,7 +131,9 @@ def pretrain_log(folder: Path) -> None:
 
 
 def rl_log(folder: Path, gain: float) -> None:
-    rows: list[dict[str, Any]] = [{"step": -1, "held_out": {"mean": 0.5, **dict.fromkeys(core_five, 0.5)}}]
+    counts = dict.fromkeys(core_five, 20)
+    means = {"mean": 0.5, **dict.fromkeys(core_five, 0.5)}
+    rows: list[dict[str, Any]] = [{"step": -1, "held_out": means, "held_out_n": counts}]
     for step in range(100):
         rng, grown = random.Random(step), gain * (1 - math.exp(-step / 25))
         reward = 0.45 + 0.47 * grown + rng.gauss(0, 0.02)
@@ -139,7 +144,8 @@ def rl_log(folder: Path, gain: float) -> None:
             "sampled_tokens": 9000,
         }  # fmt: skip
         if (step + 1) % 10 == 0:
-            row["held_out"] = {name: 0.5 + 0.4 * grown + rng.gauss(0, 0.03) for name in ("mean", *core_five)}
+            right = {name: round(20 * (0.5 + 0.4 * grown) + rng.gauss(0, 0.6)) / 20 for name in core_five}
+            row |= {"held_out": {"mean": sum(right.values()) / 5, **right}, "held_out_n": counts}
         rows.append(row)
     log(folder, rows)
 
@@ -363,6 +369,32 @@ def test_wrong_roles_are_refused_by_name(made: Made, tmp_path: Path) -> None:
     ):
         with pytest.raises(UserError, match=message):
             report(tmp_path / "report", parents)
+
+
+def figure(html: str, title: str) -> str:
+    return html.split(f"<figcaption>{title}</figcaption>", 1)[1].split("</figure>")[0]
+
+
+def test_the_held_out_curves_have_bands_and_n(made: Made, tmp_path: Path) -> None:
+    chart = figure(made[0], "Accuracy over RL")
+    assert chart.count('class="band"') == 2 and "Bands: 95% intervals, n = 100 problems." in chart
+    assert f"{core_five[0]} 20, " in figure(made[0], "Held-out accuracy by family, greedy")
+    rl = artifact(tmp_path / "rl", "rl", "rl")
+    rows = [{"step": step, "held_out": {"mean": 0.2, "coin": 0.2}, "held_out_n": {"coin": 5 * step}} for step in (1, 2)]
+    log(rl.path, rows)
+    html, _ = report(tmp_path / "report", {"rl_model": rl})
+    chart = figure(html, "Accuracy over RL")
+    low, high = wilson(1, 5), wilson(2, 10)
+    assert chart.count('class="band"') == 1 and "n = 5 to 10 problems" in chart
+    points = re.search(r'class="band" d="M([^"]+)Z"', chart)
+    assert points is not None
+    heights = [float(point.split()[1]) for point in points[1].split("L")]
+    unit = (HEIGHT - BOTTOM - TOP) / 1.0
+    expected = [HEIGHT - BOTTOM - unit * bound for bound in (low.high, high.high, high.low, low.low)]
+    assert heights == pytest.approx(expected, abs=0.1)
+    log(rl.path, [*rows, {"step": 3, "held_out": {"mean": 3.0, "mine": 3.0}, "held_out_n": {"mine": 5}}])
+    html, _ = report(tmp_path / "report", {"rl_model": rl})
+    assert "band" not in figure(html, "Accuracy over RL"), "scores that are no shares have no such interval"
 
 
 def test_logs_of_a_run_that_was_cut_short_do_not_break_the_charts(made: Made, tmp_path: Path) -> None:

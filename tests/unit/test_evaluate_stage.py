@@ -68,9 +68,8 @@ class Solver(Scripted):
 def context(tmp_path: Path, backend: Any, name: str = "sft_eval") -> StageContext:
     (tmp_path / "model").mkdir(exist_ok=True)
     model = Artifact("sft", tmp_path / "model", Manifest("id-of-sft", "sft", {}, {}, "", {}))
-    return StageContext(
-        tmp_path / name, parents={"model": model}, hooks={"open_backend": lambda path, **options: backend}
-    )
+    hooks = {"open_backend": lambda path, **options: backend, "choose_precision": lambda name: "float32"}
+    return StageContext(tmp_path / name, parents={"model": model}, hooks=hooks)
 
 
 def evaluate(tmp_path: Path, thinking: float, name: str = "made", **options: Any) -> tuple[dict[str, Any], list[Row]]:
@@ -156,6 +155,25 @@ def test_a_cut_off_evaluation_goes_on_where_it_was(tmp_path: Path) -> None:
     run(ctx, recipe)
     assert 0 < len(resumed.submitted) <= len(whole_solver.submitted) - 40, "greedy is not asked again"
     assert (ctx.path / "episodes.parquet").read_bytes() == (whole.path / "episodes.parquet").read_bytes()
+
+
+def test_the_precision_is_recorded_and_a_resumed_attempt_keeps_it(tmp_path: Path) -> None:
+    recipe = Recipe(**SMALL)
+    opened = []
+
+    def open_backend(path: Path, *, max_len: int, slots: int, precision: str) -> Solver:
+        opened.append(precision)
+        return Solver(0.4, recipe)
+
+    for fastest in ("bfloat16", "float32"):  # the second attempt finds itself on another machine
+        ctx = context(tmp_path, None)
+        ctx.hooks |= {"open_backend": open_backend, "choose_precision": {"auto": fastest}.__getitem__}
+        run(ctx, recipe)
+    assert opened == ["bfloat16", "bfloat16"] and ctx.choices() == {"precision": "bfloat16"}
+    fresh = context(tmp_path, None, "fresh")
+    fresh.hooks |= {"open_backend": open_backend, "choose_precision": lambda name: name}
+    run(fresh, Recipe(**SMALL, precision="float32"))
+    assert opened[-1] == "float32" and fresh.choices() == {"precision": "float32"}
 
 
 def test_the_sweep_chooses_on_val_and_tests_the_best(tmp_path: Path) -> None:

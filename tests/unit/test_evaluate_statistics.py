@@ -18,8 +18,18 @@ from thinkling.evaluate.statistics import (
     pass_at_k,
     ratio,
     share,
+    share_of_means,
     wilson,
 )
+
+
+def test_a_share_from_means_and_counts_is_that_of_the_answers_themselves() -> None:
+    answers = {"a": [1.0, 0.0, 0.0], "b": [1.0] * 20, "c": [0.0] * 7 + [1.0] * 13}
+    means = {family: float(np.mean(values)) for family, values in answers.items()}
+    made, whole = share_of_means(means, {"a": 3, "b": 20, "c": 20}), share(answers)
+    assert (made.value, made.low, made.high) == pytest.approx((whole.value, whole.low, whole.high)) and made.n == 43
+    halves = share_of_means({"a": 0.24}, {"a": 10})
+    assert halves.value == 0.24 and halves.low < 0.1 and halves.high > 0.5
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from thinkling.core.types import Episode, Message, Problem, TokenSeq, Usage, Verdict
@@ -22,6 +24,14 @@ def test_an_attempt_without_a_score_earns_nothing_and_a_users_reward_replaces_th
     groups = [[episode(1.0), episode(None, status="error"), episode(0.0, status="unparsed")]]
     assert rollouts.rewards(groups, None).tolist() == [[1.0, 0.0, 0.0]]
     assert rollouts.rewards(groups, lambda problem, message: len(message.text)).tolist() == [[3.0, 3.0, 3.0]]
+
+
+def test_an_answer_without_a_score_is_no_wrong_answer() -> None:
+    groups = [[episode(1.0)], [episode(0.0)], [episode(None, status="unscored")]]
+    other = replace(episode(None, status="error"), problem=Problem("k", "train", "sort", "sort?", "a"))
+    assert rollouts.accuracy(groups) == ({"mean": 0.5, "coin": 0.5}, {"coin": 2})
+    assert rollouts.accuracy([*groups, [other]]) == ({"mean": 0.5, "coin": 0.5}, {"coin": 2, "sort": 0})
+    assert rollouts.accuracy([[other]]) == ({}, {"sort": 0})
 
 
 def test_groups_without_variance_are_skipped_and_counted() -> None:

@@ -15,7 +15,7 @@ from thinkling.core.stages import STAGES
 if TYPE_CHECKING:
     from thinkling.api import LocalModel
 
-HOOKS = {"open_backend": "thinkling.cli.hooks:open_backend"}
+HOOKS = {name: f"thinkling.cli.hooks:{name}" for name in ("choose_precision", "open_backend")}
 
 OVERVIEW = """Build, ask and measure small models that think.
 
@@ -236,6 +236,7 @@ def _load(model: str) -> LocalModel:
 def main() -> None:
     """Entry point: errors that the user can mend are printed without a traceback, status 2."""
     from thinkling.core.build import StageFailed
+    from thinkling.core.disk import disk_full_message, is_disk_full
 
     try:
         app()
@@ -245,5 +246,11 @@ def main() -> None:
     except StageFailed as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2 if error.status == 2 else 1)
+    except OSError as error:
+        if not is_disk_full(error):
+            raise
+        file = error.filename2 or error.filename
+        print(f"error: {disk_full_message(Path(file).parent if file else None)} ({error})", file=sys.stderr)
+        sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)

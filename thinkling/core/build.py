@@ -33,10 +33,11 @@ from thinkling.core.artifact import (
     write_manifest,
 )
 from thinkling.core.code import PACKAGE
+from thinkling.core.disk import disk_full_message, is_disk_full
 from thinkling.core.errors import UserError
 from thinkling.core.ingredients import Ingredients
 from thinkling.core.memory import maxrss_bytes, tree_bytes
-from thinkling.core.worker import RESULT, USER_ERROR, disk_full_message, is_disk_full
+from thinkling.core.worker import RESULT, USER_ERROR
 
 MAKING = ".making.json"
 SPENT = ".spent.json"

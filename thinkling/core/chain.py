@@ -9,8 +9,8 @@ from __future__ import annotations
 import difflib
 import json
 import resource
+import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
@@ -138,7 +138,7 @@ def run_recipes(
     if until:
         chosen &= _ancestors(plan, until)
     with locked(out) as lock:
-        checking, complete = _check(plan)
+        checking, complete = _check(plan, out)
         run = Run(out, lock, checking, complete, hooks or {})
         artifacts: dict[str, Artifact] = {}
         todo = [planned for planned in plan if planned.name in chosen]
@@ -171,7 +171,7 @@ def run_stage(
     roles = {**planned.parents, **{role: path.name for role, path in given.items()}}
     planned = replace(planned, table={**planned.table, "parents": roles})
     with locked(out) as lock:
-        checking, complete = _check([planned])
+        checking, complete = _check([planned], out)
         opened = {
             role: Artifact.open(given[role] if role in given else out / name, name) for role, name in roles.items()
         }
@@ -179,18 +179,22 @@ def run_stage(
         return _bring_up_to_date(run, planned.name, opened, planned.name, force)
 
 
-def _check(plan: Collection[Planned]) -> tuple[Cost, dict[str, dict[str, Any]]]:
+def _check(plan: Collection[Planned], out: Path) -> tuple[Cost, dict[str, dict[str, Any]]]:
     """Let every stage check its recipe and fill in its defaults, before the first one starts.
 
     In a child process: the stages' modules may load torch, which this process would then keep for
-    the whole run.
+    the whole run. They talk through files in ``out``, since there is no temporary folder on a full disk.
     """
-    with tempfile.TemporaryDirectory(prefix="thinkling-") as folder:
-        answer = Path(folder) / "answer.json"
+    folder = out / ".check"
+    folder.mkdir(exist_ok=True)
+    try:
+        answer = folder / "answer.json"
         recipes = {planned.name: (str(planned.origin), planned.table) for planned in plan}
-        cost = run_worker({"do": "check", "recipes": recipes, "answer": str(answer)}, Path(folder) / JOB)
+        cost = run_worker({"do": "check", "recipes": recipes, "answer": str(answer)}, folder / JOB)
         complete: dict[str, dict[str, Any]] = json.loads(answer.read_text())
         return cost, complete
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _bring_up_to_date(run: Run, name: str, parents: dict[str, Artifact], label: str, force: bool) -> Artifact:

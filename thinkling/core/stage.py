@@ -85,8 +85,9 @@ class StageContext:
     def hook(self, name: str) -> Callable[..., Any]:
         """A function lent to this stage. Names in use:
 
-        ``open_backend(model: Path, *, max_len: int, slots: int) -> Backend``: the model in a Hugging
-        Face folder, ready for rollouts (evaluation imports no torch; the command line lends the engine).
+        ``open_backend(model: Path, *, max_len: int, slots: int, precision: str) -> Backend``: the model in a
+        Hugging Face folder, ready for rollouts (evaluation imports no torch; the command line lends the engine).
+        ``choose_precision(name: str) -> str``: the number format to compute in, for ``auto`` this machine's.
         """
         if name not in self.hooks:
             raise UserError(

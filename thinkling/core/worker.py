@@ -7,11 +7,9 @@ Exit status 0: done; 2: an error the user can mend, already printed; anything el
 
 from __future__ import annotations
 
-import errno
 import importlib
 import json
 import os
-import shutil
 import signal
 import sys
 import threading
@@ -20,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from thinkling.core.artifact import Artifact, canonical, write_atomically
+from thinkling.core.disk import disk_full_message, is_disk_full
 from thinkling.core.errors import UserError
 from thinkling.core.recipe import parse_recipe
 from thinkling.core.stage import StageContext
@@ -27,7 +26,6 @@ from thinkling.core.stages import load_stage
 
 USER_ERROR = 2
 RESULT = ".result.json"
-FULL_TEXT = "No space left on device"
 
 
 def main(job_file: str) -> int:
@@ -99,26 +97,6 @@ def _die_with_parent(lifeline: int) -> None:
         os.killpg(0, signal.SIGKILL)
 
     threading.Thread(target=wait, daemon=True).start()
-
-
-def is_disk_full(error: BaseException | None, folder: Path) -> bool:
-    """Whether an error comes from a full disk (or quota), also where a library has wrapped it."""
-    seen = 0
-    while error is not None and seen < 20:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return True
-        if FULL_TEXT in str(error):
-            return True
-        error, seen = error.__cause__ or error.__context__, seen + 1
-    return shutil.disk_usage(folder).free == 0
-
-
-def disk_full_message(folder: Path) -> str:
-    free = shutil.disk_usage(folder).free
-    return (
-        f"the disk is full ({free / 1e6:,.0f} MB free) while writing {folder}. Finished artifacts are "
-        "intact; free some space and run the same command again, it goes on from here"
-    )
 
 
 if __name__ == "__main__":

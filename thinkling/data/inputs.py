@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
@@ -127,5 +128,7 @@ def _read_lines(path: Path, what: str) -> list[str]:
     try:
         raw = path.read_bytes()
         return (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode("utf-8").splitlines()
+    except (EOFError, zlib.error) as error:
+        raise UserError(f"{what} {str(path)!r} cannot be read: damaged gzip ({error}); copy it again") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{what} {str(path)!r} cannot be read: {error}") from None

@@ -115,10 +115,13 @@ class _Worker:
         for item in batch:
             self.pipe.send([item])
             try:
-                judged += self.pipe.recv()
+                answer = self.pipe.recv()
             except (EOFError, ConnectionResetError):
-                judged.append(Reject(item.id, item.url, "extract", "the parser crashed on it"))
+                answer = [Reject(item.id, item.url, "extract", "the parser crashed on it")]
                 self._restart()
+            if isinstance(answer, BaseException):
+                raise answer
+            judged += answer
         for _, waiting in list(self.held)[1:]:
             self.pipe.send(waiting)
         return judged

@@ -44,6 +44,9 @@ class Recipe(StageRecipe):
     max_tokens: int = Field(default=160, ge=1, description="most tokens per answer, thinking included")
     slots: int = Field(default=256, ge=1, description="answers sampled side by side")
     max_len: int = Field(default=512, ge=2, description="most tokens of prompt and answer together")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        default="auto", description="of the computation; auto: bfloat16 where the hardware has it"
+    )
 
     @property
     def thinking(self) -> tuple[str, ...]:

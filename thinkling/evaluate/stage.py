@@ -3,7 +3,7 @@
 Parents: ``model`` (a Hugging Face folder), and ``world`` where fact questions are among the families.
 Writes ``episodes.parquet`` (every answer) and ``summary.json`` (the numbers, with n and intervals).
 
-The model is reached through the hook ``open_backend`` alone: this room imports no torch.
+The model is reached through hooks alone: this room imports no torch.
 """
 
 from __future__ import annotations
@@ -33,7 +33,10 @@ def run(ctx: StageContext, recipe: Recipe) -> dict[str, Any]:
     model = ctx.parents["model"]
     world = {"facts": ctx.parents["world"].path / "facts.jsonl"} if "facts" in recipe.families else {}
     families = [family(spec, **world) for spec in recipe.families]
-    backend: Backend = ctx.hook("open_backend")(model.path, max_len=recipe.max_len, slots=recipe.slots)
+    precision = ctx.choose("precision", lambda: ctx.hook("choose_precision")(recipe.precision))
+    backend: Backend = ctx.hook("open_backend")(
+        model.path, max_len=recipe.max_len, slots=recipe.slots, precision=precision
+    )
     asker = Asker(ctx, recipe, families, backend)
 
     plan = list(variants(recipe, families))

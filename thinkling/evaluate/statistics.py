@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -90,7 +90,20 @@ def share(
     binary = all(np.isin(values, (0.0, 1.0)).all() for values in arrays.values())
     if not binary:
         return bootstrap(strata, seed=seed, confidence=confidence, draws=draws)
-    parts = [wilson(int(values.sum()), values.size, confidence) for values in arrays.values()]
+    return _over_families([wilson(int(values.sum()), values.size, confidence) for values in arrays.values()])
+
+
+def share_of_means(means: Mapping[str, float], n: Mapping[str, int], confidence: float = 0.95) -> Estimate:
+    """``share`` where of each family only its mean and the number of its yes-or-no problems are known.
+
+    Of scores between 0 and 1 the interval is that of the nearest number of yeses: no narrower than theirs.
+    """
+    parts = [wilson(round(mean * n[family]), n[family], confidence) for family, mean in means.items()]
+    return replace(_over_families(parts), value=sum(means.values()) / len(means))
+
+
+def _over_families(parts: Sequence[Estimate]) -> Estimate:
+    """The mean of independent shares, their limits combined by MOVER."""
     weight = 1 / len(parts)
     value = weight * sum(part.value for part in parts)
     below = math.sqrt(sum((weight * (part.value - part.low)) ** 2 for part in parts))

@@ -32,11 +32,23 @@ def _files(folder: Path) -> dict[str, list[str] | None]:
     if not (folder / INDEX).is_file():
         raise UserError(f"{folder}: expected {SINGLE} or {INDEX}, found neither")
     shards: dict[str, list[str] | None] = {}
-    for name, file in json.loads((folder / INDEX).read_text(encoding="utf-8"))["weight_map"].items():
+    for name, file in _weight_map(folder / INDEX).items():
         names = shards.setdefault(file, [])
         assert names is not None
         names.append(name)
     return shards
+
+
+def _weight_map(index: Path) -> dict[str, str]:
+    """Tensor -> the file it lies in, as the index of a sharded checkpoint has it."""
+    try:
+        listed = json.loads(index.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{index}: not valid JSON ({error}); copy it again") from error
+    files = listed.get("weight_map") if isinstance(listed, dict) else None
+    if not isinstance(files, dict) or not all(isinstance(file, str) for file in files.values()):
+        raise UserError(f"{index}: expected a table weight_map (tensor -> file); copy it again")
+    return files
 
 
 def load_checkpoint(folder: Path | str) -> tuple[ModelConfig, dict[str, Tensor]]:
@@ -53,7 +65,10 @@ def load_checkpoint(folder: Path | str) -> tuple[ModelConfig, dict[str, Tensor]]
             raise UserError(f"{folder}: {INDEX} lists {file}, which is missing")
         try:
             with safe_open(path, framework="pt") as opened:
-                for name in names if names is not None else opened.keys():
+                held = opened.keys()
+                for name in names if names is not None else held:
+                    if name not in held:
+                        raise UserError(f"{path}: tensor {name} is missing, though {INDEX} says that it is there")
                     tensors[name] = opened.get_tensor(name).float()
         except SafetensorError as error:
             raise UserError(f"{path}: not a readable safetensors file ({error}); copy it again") from error

@@ -102,9 +102,11 @@ def train(
     what: str,
     after: Callable[[int], dict[str, Any]] = lambda done: {},
     save_every: int = 50,
+    peak_share: float = 0.0,
 ) -> None:
     """Run ``step`` for every step from the last save point on; ``after(done)`` adds measurements to the row.
 
+    ``peak_share``: what part of the machine's FLOP/s one token per second takes; 0 where it is not known.
     Raises UserError where the loss is not a number. A row's ``seconds`` is the only value that depends on the clock.
     """
     point = SavePoint(ctx.scratch, model, optimizer)
@@ -126,7 +128,16 @@ def train(
             if "tokens" in row:
                 row["tokens_per_second"] = row["tokens"] / seconds
             ctx.log(step=now, seconds=seconds, **row, **after(now + 1))
-            shown = {name: row[name] for name in ("loss", "reward", "length", "tokens_per_second") if name in row}
-            progress.update(now + 1, **shown)
+            progress.update(now + 1, **_shown(row, peak_share))
             if (now + 1) % save_every == 0 and now + 1 < steps:
                 point.save(now + 1)
+
+
+def _shown(row: dict[str, Any], peak_share: float) -> dict[str, Any]:
+    """What the live line shows of a row, named briefly enough that 80 columns also hold the time left."""
+    shown: dict[str, Any] = {name: row[name] for name in ("loss", "reward", "length") if name in row}
+    if "tokens_per_second" in row:
+        shown["tokens/s"] = round(row["tokens_per_second"])
+        if peak_share:
+            shown["FLOP use"] = f"{row['tokens_per_second'] * peak_share:.0%}"
+    return shown

@@ -132,7 +132,7 @@ def run(ctx: StageContext, recipe: Recipe) -> dict[str, Any]:
     held_out = HeldOut(shards, tokenizer, recipe)
     storyteller = Storyteller(tokenizer, config, recipe)
     tokens = recipe.windows * recipe.length
-    peak = peak_flops(dtype, device)
+    peak_share = config.flops_per_token(recipe.length) / peak_flops(dtype, device)
     ctx.note(
         f"pretrain: {config.parameters():,} parameters, {recipe.steps * tokens:,} tokens "
         f"({needed / windows.count:.2f} passes), {str(dtype).removeprefix('torch.')} on {device}"
@@ -150,25 +150,30 @@ def run(ctx: StageContext, recipe: Recipe) -> dict[str, Any]:
     def after(done: int) -> dict[str, Any]:
         if done % recipe.measure_every and done != recipe.steps:
             return {}
-        return {"val_bpb": held_out.bits_per_byte(model), "samples": storyteller.tell(model)}
+        bits, samples = held_out.bits_per_byte(model), storyteller.tell(model)
+        told = "".join(f"\n  {one_line(sample)}" for sample in samples)
+        ctx.note(f"step {done}, {bits:.3f} bits per byte of held-out text; the model writes:{told}")
+        return {"val_bpb": bits, "samples": samples}
 
     train(
         ctx, model, optimizer, steps=recipe.steps, schedule=recipe.schedule, step=step, what="pretrain",
-        after=after, save_every=recipe.save_every,
+        after=after, save_every=recipe.save_every, peak_share=peak_share,
     )  # fmt: skip
     export(ctx, model, ctx.parents["tokenizer"].path, recipe.store)
     rows = [row for row in ctx.rows() if "tokens_per_second" in row]
     speed = float(np.median([row["tokens_per_second"] for row in rows])) if rows else 0.0
-    ctx.log(
-        summary="pretrain", tokens_per_second=speed,
-        flop_utilization=speed * config.flops_per_token(recipe.length) / peak,
-    )  # fmt: skip
+    ctx.log(summary="pretrain", tokens_per_second=speed, flop_utilization=speed * peak_share)
     return {
         "parameters": config.parameters(),
         "tokens": recipe.steps * tokens,
         "passes": needed / windows.count,
         "val_bpb": held_out.bits_per_byte(model),
     }
+
+
+def one_line(text: str) -> str:
+    """A sample as one harmless line: an untrained model also writes line breaks and terminal escapes."""
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in " ".join(text.split()))
 
 
 class HeldOut:

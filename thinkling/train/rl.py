@@ -114,20 +114,17 @@ class Sampler:
             sampling=self.sampling, seed=derive(self.recipe.seed, "rollout", step), n=self.recipe.group,
         )  # fmt: skip
 
-    def measure(self) -> dict[str, float]:
-        """Greedy accuracy on the held-out problems, by family and on average."""
+    def measure(self) -> dict[str, Any]:
+        """Greedy accuracy on the held-out problems, by family and on average; with n by family."""
         if not self.held_out:
-            return {}
+            return {"held_out": {}, "held_out_n": {}}
         self.engine.load_weights(self._state(), "measure")
         made = episodes(
             self.held_out, self.backend, family_of=lambda problem: self.by_name[problem.family],
             sampling=Sampling(temperature=0.0, max_tokens=self.recipe.max_tokens), seed=0,
         )  # fmt: skip
-        scores: dict[str, list[float]] = {}
-        for (episode,) in made:
-            scores.setdefault(episode.problem.family, []).append(episode.verdict.score or 0.0)
-        means = {name: float(np.mean(values)) for name, values in scores.items()}
-        return {"mean": float(np.mean(list(means.values()))), **means}
+        means, counts = rollouts.accuracy(made)
+        return {"held_out": means, "held_out_n": counts}
 
 
 class Learner:
@@ -207,15 +204,16 @@ def run(ctx: StageContext, recipe: Recipe) -> dict[str, Any]:
     def after(done: int) -> dict[str, Any]:
         if done % recipe.measure_every and done != recipe.steps:
             return {}
-        return {"held_out": sampler.measure()}
+        return sampler.measure()
 
     train(
         ctx, model, optimizer, steps=recipe.steps, schedule=recipe.schedule, step=step, what=ctx.name,
         after=after, save_every=recipe.save_every,
     )  # fmt: skip
     export(ctx, model, parent, recipe.store)
-    last = [row for row in ctx.rows() if row.get("held_out")]
-    return {"held_out": last[-1]["held_out"] if last else {}, "sampled_tokens": _sampled(ctx)}
+    last = [{}, *(row for row in ctx.rows() if row.get("held_out"))][-1]
+    measured = {key: last.get(key, {}) for key in ("held_out", "held_out_n")}
+    return measured | {"sampled_tokens": _sampled(ctx)}
 
 
 def _sampled(ctx: StageContext) -> int:

@@ -98,6 +98,21 @@ def describe(groups: Sequenced[Sequenced[Episode]], rewards_PG: NDArray[np.float
     }
 
 
+def accuracy(groups: Sequenced[Sequenced[Episode]]) -> tuple[dict[str, float], dict[str, int]]:
+    """Mean score by family, with the mean over families as ``mean``, and by family how many answers it rests on.
+
+    An answer without a score is in neither: nobody knows whether it was right.
+    """
+    scores: dict[str, list[float]] = {}
+    for episode in (episode for group in groups for episode in group):
+        scored = scores.setdefault(episode.problem.family, [])
+        if episode.verdict.score is not None:
+            scored.append(episode.verdict.score)
+    means = {name: float(np.mean(values)) for name, values in scores.items() if values}
+    overall = {"mean": float(np.mean(list(means.values())))} if means else {}
+    return overall | means, {name: len(values) for name, values in scores.items()}
+
+
 def _by_family(groups: Sequenced[Sequenced[Episode]], rewards_PG: NDArray[np.float64]) -> dict[str, float]:
     collected: dict[str, list[float]] = {}
     for group, row in zip(groups, rewards_PG, strict=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from html import escape
 from typing import Any
 
@@ -11,6 +12,7 @@ from thinkling.evaluate.axis import number
 from thinkling.evaluate.plots import Layer, Line, area_chart, data_table, line_chart, thinned
 from thinkling.evaluate.report.page import Section, absent, grid, heading, paragraph, section
 from thinkling.evaluate.report.sources import MODELS, STAGES, Sources
+from thinkling.evaluate.statistics import Estimate, share_of_means
 
 Rows = list[dict[str, Any]]
 RUNS = (("rl_model", "RL", "rl", False), ("control_shuffled_model", "shuffled rewards", "shuffled", True))
@@ -33,9 +35,35 @@ def r1_figure(sources: Sources) -> str:
     if "rl_model" not in sources.stages:
         return absent("reinforcement learning")
     return grid(
-        _rl_chart(sources, "Accuracy over RL", "held_out.mean", "held-out accuracy", percent=True),
+        _held_out_chart(sources),
         _rl_chart(sources, "Length of answers over RL", "length", "tokens per answer"),
     )
+
+
+def _held_out_chart(sources: Sources) -> str:
+    """Accuracy on held-out problems, with bands where the log allows."""
+    lines, counts = [], []
+    for role, name, color, dashed in RUNS:
+        rows = [row for row in sources.log(role) if "mean" in row.get("held_out", {})]
+        line = curve(rows, "held_out.mean", name, color, dashed=dashed)
+        made = [estimate for estimate in map(_held_out, rows) if estimate]
+        if made and len(made) == len(rows):
+            counts += [estimate.n for estimate in made]
+            line = replace(line, low=[estimate.low for estimate in made], high=[estimate.high for estimate in made])
+        lines.append(line)
+    n = " to ".join(str(count) for count in sorted({min(counts), max(counts)})) if counts else ""
+    return line_chart(
+        "Accuracy over RL", lines, x_label="RL step", y_label="held-out accuracy", percent=True,
+        note=f"Greedy, mean over families. Bands: 95% intervals, n = {n} problems." if n else "",
+    )  # fmt: skip
+
+
+def _held_out(row: dict[str, Any]) -> Estimate | None:
+    """The row's accuracy; None without the number of problems, or where a user's scores are no shares."""
+    means = {name: mean for name, mean in row["held_out"].items() if name != "mean"}
+    if "held_out_n" not in row or not all(0 <= mean <= 1 for mean in means.values()):
+        return None
+    return share_of_means(means, row["held_out_n"])
 
 
 def _rl_chart(sources: Sources, title: str, key: str, label: str, *, percent: bool = False, note: str = "") -> str:
@@ -102,7 +130,11 @@ def _by_family(sources: Sources) -> str:
     colors = ("sft", "rl", "direct", "shuffled", "check", "equation", "base", "none")
     names = [name for name in rows[-1]["held_out"] if name != "mean"]
     lines = [curve(rows, f"held_out.{name}", name, colors[i % len(colors)]) for i, name in enumerate(names)]
-    return line_chart("Held-out accuracy by family, greedy", lines, x_label="RL step", y_label="accuracy", percent=True)
+    counts = rows[-1].get("held_out_n", {})
+    note = f"Problems: {', '.join(f'{name} {n}' for name, n in counts.items())}." if counts else ""
+    return line_chart(
+        "Held-out accuracy by family, greedy", lines, x_label="RL step", y_label="accuracy", percent=True, note=note
+    )
 
 
 def pretraining(sources: Sources) -> Section:
