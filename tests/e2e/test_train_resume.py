@@ -125,3 +125,17 @@ def test_killed_and_resumed_equals_uninterrupted(name: str, parents: dict[str, s
     assert [row.get("loss") for row in cut] == [row.get("loss") for row in whole]
     if name == "rl":
         assert any(row.get("loss") for row in whole), "nothing was learned, so nothing was tested"
+
+
+@pytest.mark.parametrize("name", ["pretrain", "rl"])
+def test_no_stage_computes_with_code_that_it_compiled_itself(
+    name: str, parents: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With an empty cache of compiled kernels, as after an installation: what runs was loaded, not made there."""
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "cache"))
+    table = {key: value for key, value in RECIPES[name].items() if key != "reward"}
+    arguments = [json.dumps({**table, "steps": 3}), str(tmp_path / "out"), json.dumps(parents)]
+    tell = "\nfrom thinkling.train.compiled import compiled_here\nprint(compiled_here())"
+    done = subprocess.run([sys.executable, "-c", STAGE + tell, *arguments], capture_output=True, text=True, check=True)
+    assert "compiling the kernels" in done.stderr
+    assert done.stdout.splitlines()[-1] == "[]"
