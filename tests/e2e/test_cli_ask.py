@@ -23,6 +23,8 @@ from thinkling.core.types import Message, Request, Sampling
 from thinkling.model.checkpoint import save_checkpoint
 from thinkling.model.config import ModelConfig
 from thinkling.model.transformer import Transformer
+from thinkling.tasks import registry
+from thinkling.tasks.sets import problems
 from thinkling.tokenizer.bpe import Tokenizer
 from thinkling.tokenizer.chat import prompt_ids
 
@@ -211,3 +213,16 @@ def test_the_public_names_are_there(model: api.LocalModel) -> None:
     with pytest.raises(AttributeError, match="has no attribute 'lode'"):
         _ = thinkling.lode
     assert torch.get_default_dtype() is torch.float32  # loading a model changes no global setting
+
+
+def test_the_packaged_model_solves_what_it_was_made_for() -> None:
+    """The model that ships is whole, small enough to ship, and the one that the recipe makes."""
+    folder = locate.find_model("nano")
+    assert sum(file.stat().st_size for file in folder.iterdir()) < 12e6
+    packaged = thinkling.load()
+    chain = registry.family("chain")
+    asked = problems(chain, "test", 60, 3)
+    replies = [packaged.ask(problem.prompt) for problem in asked]
+    right = sum(chain.grade(problem, reply.text).score == 1 for problem, reply in zip(asked, replies, strict=True))
+    assert right >= 36  # of 60; a guess of a number below 100 would be right about once
+    assert sum(reply.thinking is not None for reply in replies) >= 54

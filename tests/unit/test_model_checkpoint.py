@@ -43,3 +43,8 @@ def test_a_tensor_that_its_shard_lacks_is_named(sharded: Path) -> None:
     (sharded / INDEX).write_text(json.dumps(index))
     with pytest.raises(UserError, match=rf"{SHARD}: tensor model\.extra\.weight is missing, .*{INDEX}"):
         load_checkpoint(sharded)
+
+
+def test_who_may_read_the_configuration_may_read_the_weights(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path, CONFIG, Transformer(CONFIG, seed=1).state())
+    assert (tmp_path / SINGLE).stat().st_mode == (tmp_path / "config.json").stat().st_mode

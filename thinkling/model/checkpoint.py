@@ -98,6 +98,8 @@ def save_checkpoint(
     (folder / "generation_config.json").write_text(json.dumps(generation, indent=2) + "\n", encoding="utf-8")
     stored = {name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in tensors.items()}
     save_file(stored, str(folder / SINGLE), metadata={"format": "pt"})
+    # safetensors lets only the owner read what it writes; whoever may read the configuration may read this too.
+    (folder / SINGLE).chmod((folder / "config.json").stat().st_mode & 0o777)
 
 
 def load_model(folder: Path | str, *, dtype: torch.dtype = torch.float32) -> Transformer:
