@@ -1,8 +1,9 @@
 """What reinforcement learning adds to fine-tuning, over several training seeds, with intervals.
 
 Takes a finished run, repeats its `rl` stage (and `control_shuffled`) under other seeds, lets every model answer the
-same fresh test problems, and prints paired differences to the fine-tuned model: greedy, temperature 1, pass@16,
-tokens per answer, share of answers that think. Intervals resample problems; a problem's number is its mean over seeds.
+same fresh test problems, and prints paired differences to the fine-tuned model: greedy, temperature 1, pass@16, tokens
+per answer and share of answers that think (both at temperature 1). Intervals resample problems; a problem's number is
+its mean over seeds.
 
 Run: python bench/rl_gain.py runs/nano --seeds 1 2 3 --problems 500
 """
@@ -29,8 +30,10 @@ Table = dict[str, dict[str, dict[str, float]]]
 
 
 def trained(run: Path, recipe: Path, seed: int) -> Path:
-    """The stage of ``recipe`` under another seed, made in a folder of its own unless it is there."""
+    """The stage of ``recipe`` under a seed: the run's own where it is that seed, else made in a folder of its own."""
     text = recipe.read_text(encoding="utf-8")
+    if f"seed = {seed}" in text.splitlines():
+        return run / recipe.stem
     lines = [f"seed = {seed}" if line.startswith("seed =") else line for line in text.splitlines()]
     folder = run.parent / f"{run.name}_seeds"
     folder.mkdir(exist_ok=True)
@@ -109,8 +112,10 @@ def main() -> None:
     parser.add_argument("--problems", type=int, default=500, help="fresh test problems per family")
     parser.add_argument("--pooled", type=int, default=100, help="of these, how many get 16 samples")
     options = parser.parse_args()
-    asked = {name: problems(registry.family(name), "test", options.problems, 2024) for name in registry.core_five}
-    few = {name: problems(registry.family(name), "val", 60, 2024) for name in registry.core_five}
+    families = {name: registry.family(name) for name in registry.core_five}
+    # At most: the equation family has fewer than 400 test problems in all.
+    asked = {name: problems(f, "test", options.problems, 2024, at_most=True) for name, f in families.items()}
+    few = {name: problems(f, "val", 60, 2024) for name, f in families.items()}
     sft = measure(options.run / "sft", asked, options.pooled)
     best = temperature_of_best(options.run / "sft", few, [0.0, 0.3, 0.6, 1.0])
     at_best = scores(options.run / "sft", asked, best, 1)
@@ -120,7 +125,7 @@ def main() -> None:
             continue
         tables = [measure(model, asked, options.pooled) for model in models]
         together = mean_over(tables)
-        print(f"\n{label}: {len(seeds)} seeds, {options.problems} problems per family")
+        print(f"\n{label}: {len(seeds)} seeds, problems: {', '.join(f'{k} {len(v)}' for k, v in asked.items())}")
         for metric in ("greedy", "t1", "pass16", "tokens", "think"):
             before = share({k: list(v.values()) for k, v in sft[metric].items()}) if metric != "tokens" else None
             each = [float(np.mean([np.mean(list(row.values())) for row in t[metric].values()])) for t in tables]
