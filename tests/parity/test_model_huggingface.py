@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from thinkling.core.errors import UserError
+from thinkling.core.locate import find_model
 from thinkling.model.checkpoint import load_checkpoint, load_model, save_checkpoint
 from thinkling.model.config import ModelConfig
 from thinkling.model.transformer import Packed, Transformer
@@ -110,3 +111,17 @@ def test_saving_and_loading_changes_nothing(tmp_path: Path) -> None:
     config, tensors = load_checkpoint(tmp_path)
     assert config == SMALL
     assert all(torch.equal(tensors[name], tensor) for name, tensor in model.state().items())
+
+
+def test_the_packaged_model_chats_in_transformers_and_ends_its_turn() -> None:
+    folder = find_model("nano")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    asked = [{"role": "user", "content": "Sort these numbers in ascending order: 81, 52, 13, 26."}]
+    made = tokenizer.apply_chat_template(asked, add_generation_prompt=True, return_tensors="pt", return_dict=True)
+    said = theirs.generate(**made, max_new_tokens=150, do_sample=False)[0, made["input_ids"].shape[1] :]
+    text = tokenizer.decode(said)
+    assert text.startswith("<think>") and text.endswith("The answer is 13, 26, 52, 81.<|im_end|>")
+    ours, again = load_model(folder), made["input_ids"]
+    with torch.no_grad():
+        assert (ours(Packed.whole(again)) - theirs(again).logits).abs().max() <= 1e-4

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -88,13 +89,19 @@ def save_checkpoint(
     tensors: Mapping[str, Tensor],
     *,
     dtype: torch.dtype = torch.float32,
+    stop_ids: Sequence[int] = (),
 ) -> None:
-    """Write ``config.json``, ``generation_config.json`` and one safetensors file of the given precision."""
+    """Write ``config.json``, ``generation_config.json`` and one safetensors file of the given precision.
+
+    ``stop_ids`` are the tokens at which whoever samples from the checkpoint should stop.
+    """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     raw = config.to_hf() | {"torch_dtype": str(dtype).removeprefix("torch.")}
     (folder / "config.json").write_text(json.dumps(raw, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    generation = {"do_sample": True, "temperature": 1.0}
+    generation: dict[str, Any] = {"do_sample": True, "temperature": 1.0}
+    if stop_ids:
+        generation["eos_token_id"] = list(stop_ids)
     (folder / "generation_config.json").write_text(json.dumps(generation, indent=2) + "\n", encoding="utf-8")
     stored = {name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in tensors.items()}
     save_file(stored, str(folder / SINGLE), metadata={"format": "pt"})

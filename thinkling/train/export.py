@@ -10,6 +10,8 @@ import torch
 from thinkling.core.stage import StageContext
 from thinkling.model.checkpoint import save_checkpoint
 from thinkling.model.transformer import Transformer
+from thinkling.tokenizer.bpe import Tokenizer
+from thinkling.tokenizer.chat import stop_ids
 
 TOKENIZER_FILES = (
     "tokenizer.json",
@@ -21,7 +23,8 @@ TOKENIZER_FILES = (
 
 def export(ctx: StageContext, model: Transformer, tokenizer: Path, store: str) -> None:
     """Write weights, configuration and tokenizer files into the stage's folder."""
-    save_checkpoint(ctx.path, model.config, model.state(), dtype=getattr(torch, store))
+    stops = stop_ids(Tokenizer.load(tokenizer))
+    save_checkpoint(ctx.path, model.config, model.state(), dtype=getattr(torch, store), stop_ids=stops)
     for name in TOKENIZER_FILES:
         if (tokenizer / name).is_file():
             shutil.copyfile(tokenizer / name, ctx.path / name)
