@@ -32,7 +32,7 @@ def full(*_: object, **__: object) -> None:
         "thinkling.core.lock.os.ftruncate",
         "thinkling.core.chain.run_worker",
         "thinkling.core.chain.write_atomically",
-        "thinkling.cli.main.shutil.copyfile",
+        "thinkling.cli.recipes.shutil.copyfile",
     ],
 )
 def test_a_full_disk_outside_a_stage_is_told(
