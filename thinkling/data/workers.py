@@ -91,10 +91,13 @@ class _Worker:
 
     def send(self, index: int, batch: Batch) -> None:
         self.held.append((index, batch))
+        self._post(batch)
+
+    def _post(self, batch: Batch) -> None:
         try:
             self.pipe.send(batch)
         except (BrokenPipeError, ConnectionResetError):
-            pass  # it died on an earlier batch: receive() finds out and starts afresh
+            pass  # it died on an earlier batch: whoever receives finds out and starts afresh
 
     def receive(self) -> tuple[int, Judged]:
         """The result of the oldest batch held; a worker that died over it is replaced."""
@@ -113,7 +116,7 @@ class _Worker:
         judged: Judged = []
         self._restart()
         for item in batch:
-            self.pipe.send([item])
+            self._post([item])
             try:
                 answer = self.pipe.recv()
             except (EOFError, ConnectionResetError):
@@ -123,7 +126,7 @@ class _Worker:
                 raise answer
             judged += answer
         for _, waiting in list(self.held)[1:]:
-            self.pipe.send(waiting)
+            self._post(waiting)
         return judged
 
     def _restart(self) -> None:
