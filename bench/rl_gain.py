@@ -1,11 +1,11 @@
 """What reinforcement learning adds to fine-tuning, over several training seeds, with intervals.
 
 Takes a finished run, repeats its `rl` stage (and `control_shuffled`) under other seeds, lets every model answer the
-same fresh test problems, and prints paired differences to the fine-tuned model: greedy, temperature 1, pass@16, tokens
-per answer and share of answers that think (both at temperature 1). Intervals resample problems; a problem's number is
-its mean over seeds.
+same fresh problems (of the test split, and of val where that has too few), and prints paired differences to the
+fine-tuned model: greedy, temperature 1, pass@16, tokens per answer and share of answers that think (both at
+temperature 1). Intervals resample problems; a problem's number is its mean over seeds.
 
-Run: python bench/rl_gain.py runs/nano --seeds 1 2 3 --problems 500
+Run: python bench/rl_gain.py runs/nano
 """
 
 from __future__ import annotations

@@ -229,6 +229,23 @@ def test_page_that_kills_its_worker_is_the_only_one_lost() -> None:
     assert judged == [*expected[:3], deadly, *expected[3:]]
 
 
+def test_a_worker_may_die_before_the_batches_of_a_dead_one_are_handed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[Any] = []
+    start = workers._Worker._start
+
+    def start_and_kill_the_third(worker: Any) -> None:
+        start(worker)
+        started.append(worker)
+        if len(started) == 3:  # one for the batch with the deadly page, one to judge its pages, one to go on with
+            worker._process.kill()
+            worker._process.join()
+
+    monkeypatch.setattr(workers._Worker, "_start", start_and_kill_the_third)
+    batches: list[Any] = [[_Deadly()], [], []]
+    assert [len(batch) for batch in workers.judge_batches(batches, rules(), 1)] == [1, 0, 0]
+    assert len(started) > 3
+
+
 def test_an_error_over_the_pages_of_a_dead_worker_is_raised_as_itself() -> None:
     no_page: Any = "what no rule knows"  # a mistake in the code, seen only once the batch is judged page by page
     with pytest.raises(AttributeError, match="'str' object has no attribute"):

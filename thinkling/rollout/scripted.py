@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
+from thinkling.core.errors import UserError
 from thinkling.core.types import (
     Capabilities,
     Finish,
@@ -98,7 +99,7 @@ class Scripted:
 
     def submit(self, effect: Sample | Score) -> int:
         if isinstance(effect, Score) and self.score is None:
-            raise NotImplementedError(f"backend {self.name!r} does not score text")
+            raise UserError(f"backend {self.name!r} does not score text; give it a rule as score")
         ticket = len(self.submitted)
         self.submitted.append(effect)
         self._due[ticket] = (

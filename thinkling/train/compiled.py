@@ -20,6 +20,7 @@ from pathlib import Path
 import llvmlite
 import numba
 import torch
+from llvmlite.binding import get_host_cpu_features, get_host_cpu_name
 
 from thinkling.core.errors import UserError
 from thinkling.core.types import Request, Sampling
@@ -34,15 +35,15 @@ from thinkling.model.transformer import Packed, Transformer
 SOURCES = (kernels, lowlevel, engine_kernels, sampler, vectors)
 
 
-def make_sure(config: ModelConfig, dtype: torch.dtype, device: torch.device) -> bool:
-    """Have the CPU kernels for models of this shape and number format compiled and kept; True where that was due.
+def make_sure(config: ModelConfig, dtype: torch.dtype, device: torch.device) -> None:
+    """Have the CPU kernels for models of this shape and number format compiled and kept, if they are not yet.
 
     Takes about half a minute after an installation or a change of the kernels, and no time later.
     Raises UserError where the compilation fails.
     """
     stamp = _stamp(config, dtype)
     if device.type != "cpu" or stamp.exists():
-        return False
+        return
     print("compiling the kernels for this machine, once: about half a minute", file=sys.stderr, flush=True)
     command = [sys.executable, "-m", "thinkling.train.compiled", json.dumps(asdict(config)), str(dtype)]
     path = os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])])
@@ -50,7 +51,6 @@ def make_sure(config: ModelConfig, dtype: torch.dtype, device: torch.device) -> 
     if done.returncode:
         raise UserError(f"compiling the kernels failed with exit status {done.returncode}:\n{done.stderr[-2000:]}")
     stamp.touch()
-    return True
 
 
 def _stamp(config: ModelConfig, dtype: torch.dtype) -> Path:
@@ -58,7 +58,8 @@ def _stamp(config: ModelConfig, dtype: torch.dtype) -> Path:
     files = [Path(str(module.__file__)) for module in SOURCES]
     facts = [
         *(f"{file} {file.stat().st_mtime_ns} {file.stat().st_size}" for file in files),
-        numba.__version__, llvmlite.__version__, platform.python_version(), platform.node(),
+        numba.__version__, llvmlite.__version__, platform.python_version(),
+        get_host_cpu_name(), get_host_cpu_features().flatten(),
         str(config.num_attention_heads // config.num_key_value_heads), str(dtype),
     ]  # fmt: skip
     folder = Path(kernels.norm_forward._cache.cache_path)
@@ -82,16 +83,6 @@ def exercise(config: ModelConfig, dtype: torch.dtype) -> None:
         warm = Sampling(temperature=1.0, max_tokens=2, top_k=5, top_p=0.9, min_p=0.01)
         engine.run([Request((1, 2, 3), sampling, 0) for sampling in (warm, Sampling(temperature=0.0, max_tokens=2))])
         engine.score([[1, 2, 3]])
-
-
-def compiled_here() -> list[str]:
-    """Names of the kernels that this very process has compiled."""
-    return sorted(
-        f"{module.__name__}.{name}"
-        for module in SOURCES
-        for name, kernel in vars(module).items()
-        if isinstance(kernel, numba.core.dispatcher.Dispatcher) and sum(kernel.stats.cache_misses.values())
-    )
 
 
 if __name__ == "__main__":

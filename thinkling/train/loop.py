@@ -23,6 +23,7 @@ from thinkling.core.recipe import StageRecipe
 from thinkling.core.stage import StageContext
 from thinkling.model.precision import choose, keep_freed_memory
 from thinkling.model.transformer import Transformer
+from thinkling.train import compiled
 from thinkling.train.optimizer import Optimizer, OptimizerSettings
 from thinkling.train.schedule import ScheduleSettings, factor
 
@@ -109,6 +110,7 @@ def train(
     ``peak_share``: what part of the machine's FLOP/s one token per second takes; 0 where it is not known.
     Raises UserError where the loss is not a number. A row's ``seconds`` is the only value that depends on the clock.
     """
+    compiled.make_sure(model.config, model.dtype, model.device)
     point = SavePoint(ctx.scratch, model, optimizer)
     begin = point.load()
     ctx.truncate_log(begin or -1)

@@ -121,9 +121,9 @@ class Packer:
             # Padding forms a document of its own, which nothing learns from.
             first[b, at:] = at
             position[b, at:] = np.arange(self.length - at)
-        parts = (torch.from_numpy(array) for array in (ids, first, position, trunk))
-        row_N, target_N = (torch.from_numpy(np.concatenate(parts)) for parts in (rows, targets))
-        return Windows(Packed(*parts), row_N, target_N, np.concatenate(sources))
+        packed = Packed(*(torch.from_numpy(array) for array in (ids, first, position, trunk)))
+        row_N, target_N = (torch.from_numpy(np.concatenate(arrays)) for arrays in (rows, targets))
+        return Windows(packed, row_N, target_N, np.concatenate(sources))
 
 
 def pack_all(groups: Iterable[Sequenced[Sequence]], length: int, at_most: int) -> list[Windows]:

@@ -22,7 +22,6 @@ from thinkling.engine.engine import Engine
 from thinkling.model.config import ModelConfig
 from thinkling.model.transformer import Packed, Transformer
 from thinkling.tokenizer.bpe import Tokenizer
-from thinkling.train import compiled
 from thinkling.train.export import export
 from thinkling.train.flops import peak_flops
 from thinkling.train.loop import TrainRecipe, prepare, train
@@ -129,7 +128,6 @@ def run(ctx: StageContext, recipe: Recipe) -> dict[str, Any]:
     config = recipe.model.config(tokenizer.vocab_size)
     model = Transformer(config, dtype=dtype, seed=derive(recipe.seed, "weights") % 2**31).to(device)
     model.refresh()
-    compiled.make_sure(model.config, dtype, device)
     optimizer = Optimizer(model, recipe.optimizer)
     held_out = HeldOut(shards, tokenizer, recipe)
     storyteller = Storyteller(tokenizer, config, recipe)

@@ -26,7 +26,7 @@ from thinkling.tasks import registry
 from thinkling.tasks.family import Family, pose
 from thinkling.tasks.sets import problems
 from thinkling.tokenizer.bpe import Tokenizer
-from thinkling.train import compiled, rollouts
+from thinkling.train import rollouts
 from thinkling.train.export import export
 from thinkling.train.loop import TrainRecipe, prepare, train
 from thinkling.train.losses import PolicyLoss, policy_gradient
@@ -184,7 +184,6 @@ def run(ctx: StageContext, recipe: Recipe) -> dict[str, Any]:
     reference = load_model(parent, dtype=dtype).to(device) if recipe.kl else None
     if reference is not None:
         reference.refresh()
-    compiled.make_sure(model.config, dtype, device)
     optimizer = Optimizer(model, recipe.optimizer)
     sampler = Sampler(recipe, model, tokenizer, task_context(ctx))
     learner = Learner(recipe, model, reference)

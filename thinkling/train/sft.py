@@ -18,7 +18,6 @@ from thinkling.tasks import registry
 from thinkling.tasks.sets import conversations
 from thinkling.tokenizer import chat
 from thinkling.tokenizer.bpe import Tokenizer
-from thinkling.train import compiled
 from thinkling.train.export import export
 from thinkling.train.loop import TrainRecipe, prepare, train
 from thinkling.train.optimizer import Optimizer
@@ -107,7 +106,6 @@ def run(ctx: StageContext, recipe: Recipe) -> dict[str, Any]:
     tokenizer = Tokenizer.load(parent)
     model = load_model(parent, dtype=dtype).to(device)
     model.refresh()
-    compiled.make_sure(model.config, dtype, device)
     optimizer = Optimizer(model, recipe.optimizer)
     batches = Conversations(recipe, tokenizer, task_context(ctx))
 
