@@ -21,6 +21,7 @@ from thinkling.model.transformer import Transformer
 from thinkling.tasks import registry
 from thinkling.tasks.sets import problems
 from thinkling.tokenizer.bpe import Tokenizer
+from thinkling.tokenizer.chat import stop_ids
 
 STAGE = """
 import json, sys
@@ -133,6 +134,8 @@ def test_killed_and_resumed_equals_uninterrupted(name: str, parents: dict[str, s
         for side in ("whole", "cut")
     )
     assert [row.get("loss") for row in cut] == [row.get("loss") for row in whole]
+    generation = json.loads((tmp_path / "whole" / "generation_config.json").read_text())
+    assert generation["eos_token_id"] == list(stop_ids(Tokenizer.load(parents["tokenizer"])))
     if name == "rl":
         assert any(row.get("loss") for row in whole), "nothing was learned, so nothing was tested"
 
