@@ -14,7 +14,7 @@ from thinkling.core.types import Completion, Message, Request, Sampling
 from thinkling.engine.engine import Engine
 from thinkling.model.checkpoint import load_checkpoint
 from thinkling.tokenizer.bpe import Tokenizer
-from thinkling.tokenizer.chat import END_OF_TEXT, TAGS, parse, prompt_ids, stop_ids
+from thinkling.tokenizer.chat import TAGS, opening_ids, parse, prompt_ids, stop_ids
 
 LONGEST = 4096  # tokens of context that are kept at most, however long the model could go
 
@@ -74,7 +74,8 @@ class LocalModel:
         Raises UserError where the conversation leaves no room for an answer.
         """
         ids = prompt_ids(self.tokenizer, messages, think=think)
-        banned = (self.tokenizer.special_id(TAGS["think"][0]),) if think is False else ()
+        tag = self.tokenizer.special.get(TAGS["think"][0])
+        banned = (tag,) if think is False and tag is not None else ()
         request = self._request(ids, sampling, seed, banned)
         completion = self._run(request, on_token)
         message = parse(self.tokenizer, completion.tokens, thinking=bool(think))
@@ -89,7 +90,7 @@ class LocalModel:
         on_token: Callable[[int], None] | None = None,
     ) -> str:
         """Continue plain text, as a base model does; returns the continuation alone."""
-        ids = [self.tokenizer.special_id(END_OF_TEXT), *self.tokenizer.encode(prompt)]
+        ids = [*opening_ids(self.tokenizer), *self.tokenizer.encode(prompt)]
         completion = self._run(self._request(ids, sampling, seed, ()), on_token)
         ends = set(stop_ids(self.tokenizer))
         return self.tokenizer.decode([token for token in completion.tokens if token not in ends])

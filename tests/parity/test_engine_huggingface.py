@@ -1,16 +1,20 @@
-"""The engine against transformers' Qwen3, on tiny random models, in float32."""
+"""The engine against transformers' Qwen3, Qwen2 and Llama, on tiny random models, in float32."""
 
 from __future__ import annotations
 
 import random
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
+from tests.parity import peers
 from thinkling.core.types import Request, Sampling
 from thinkling.engine.engine import Engine
+from thinkling.model.checkpoint import load_checkpoint
 from thinkling.model.config import ModelConfig
 
 BASE = ModelConfig(
@@ -42,7 +46,7 @@ def peer(config: ModelConfig) -> Qwen3ForCausalLM:
     return model
 
 
-def plain(model: Qwen3ForCausalLM, ids: list[int]) -> torch.Tensor:
+def plain(model: Any, ids: list[int]) -> torch.Tensor:
     """Log-probability of each id but the first."""
     with torch.no_grad():
         logprobs = model(torch.tensor([ids])).logits[0].log_softmax(-1)
@@ -58,12 +62,10 @@ def test_scores_equal_the_peers(shape: str) -> None:
         torch.testing.assert_close(torch.tensor(scores), plain(model, ids), atol=1e-4, rtol=0)
 
 
-def test_greedy_equals_generate() -> None:
-    model, rng = peer(BASE), random.Random(2)
-    engine = Engine(model.state_dict(), BASE, slots=3, max_len=96, dtype="float32")
-    prompts = [[rng.randrange(97) for _ in range(rng.randint(1, 40))] for _ in range(8)]
+def assert_greedy_equals_generate(model: Any, engine: Engine, longest: int) -> None:
+    rng = random.Random(2)
+    prompts = [[rng.randrange(97) for _ in range(rng.randint(1, longest))] for _ in range(8)]
     requests = [Request(tuple(p), Sampling(temperature=0.0, max_tokens=40), 0, stop_ids=(3,)) for p in prompts]
-    stops = 0
     for prompt, completion in zip(prompts, engine.run(requests), strict=True):
         ids = torch.tensor([prompt])
         want = model.generate(
@@ -71,7 +73,6 @@ def test_greedy_equals_generate() -> None:
         )[0, len(prompt) :]
         assert list(completion.tokens) == want.tolist()
         assert completion.finish == ("stop" if want[-1] == 3 else "length")
-        stops += completion.finish == "stop"
         torch.testing.assert_close(
             torch.tensor(completion.logprobs),
             plain(model, prompt + want.tolist())[len(prompt) - 1 :],
@@ -80,11 +81,40 @@ def test_greedy_equals_generate() -> None:
         )
 
 
-def test_bfloat16_is_near_float32() -> None:
-    model, rng = peer(BASE), random.Random(3)
+def test_greedy_equals_generate() -> None:
+    model = peer(BASE)
+    assert_greedy_equals_generate(model, Engine(model.state_dict(), BASE, slots=3, max_len=96, dtype="float32"), 40)
+
+
+@pytest.mark.parametrize("variant", peers.VARIANTS)
+def test_every_variant_scores_and_samples_as_the_peer(tmp_path: Path, variant: str) -> None:
+    """At lengths far beyond the 64 positions from which rotary positions are stretched; what was drawn with
+    the cache is scored again without."""
+    model, rng = peers.peer(variant), random.Random(1)
+    model.save_pretrained(tmp_path)
+    config, tensors = load_checkpoint(tmp_path)
+    engine = Engine(tensors, config, slots=3, max_len=200, dtype="float32")
+    sequences = [[rng.randrange(97) for _ in range(size)] for size in (2, 33, 64, 100, 190)]
+    for ids, scores in zip(sequences, engine.score(sequences), strict=True):
+        torch.testing.assert_close(torch.tensor(scores), plain(model, ids), atol=1e-4, rtol=0)
+    assert_greedy_equals_generate(model, engine, 150)
+    prompt = tuple(sequences[3])
+    drawn = engine.run([Request(prompt, Sampling(max_tokens=80), 7)])[0]
+    again = engine.score([[*prompt, *drawn.tokens]])[0][len(prompt) - 1 :]
+    torch.testing.assert_close(torch.tensor(drawn.logprobs), torch.tensor(again), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("variant", ["qwen3", "qwen2", "llama3 rope"])
+def test_bfloat16_is_near_float32(tmp_path: Path, variant: str) -> None:
+    rng = random.Random(3)
+    if variant == "qwen3":
+        config, tensors = BASE, peer(BASE).state_dict()
+    else:
+        peers.peer(variant).save_pretrained(tmp_path)
+        config, tensors = load_checkpoint(tmp_path)
     sequences = [[rng.randrange(97) for _ in range(size)] for size in (40, 60)]
     exact, rounded = (
-        torch.tensor(sum(Engine(model.state_dict(), BASE, slots=2, max_len=64, dtype=dtype).score(sequences), []))
+        torch.tensor(sum(Engine(tensors, config, slots=2, max_len=64, dtype=dtype).score(sequences), []))
         for dtype in ("float32", "bfloat16")
     )
     assert 0 < (exact - rounded).abs().mean() < 0.1

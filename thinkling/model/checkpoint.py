@@ -20,12 +20,6 @@ SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 
 
-def expected_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
-    """Every tensor a checkpoint of this shape must hold, under Hugging Face's names."""
-    with torch.device("meta"):
-        return {name: tuple(tensor.shape) for name, tensor in Transformer(config).state().items()}
-
-
 def _files(folder: Path) -> dict[str, list[str] | None]:
     """Safetensors file -> the tensors to read from it (None: all)."""
     if (folder / SINGLE).is_file():
@@ -53,9 +47,10 @@ def _weight_map(index: Path) -> dict[str, str]:
 
 
 def load_checkpoint(folder: Path | str) -> tuple[ModelConfig, dict[str, Tensor]]:
-    """(config, tensors in float32 under Hugging Face's names) of a local Qwen3 checkpoint.
+    """(config, tensors in float32 under Hugging Face's names) of a local checkpoint.
 
-    Raises UserError naming the file and tensor where something is missing, unreadable or of another shape.
+    Raises UserError naming the file and tensor where something is missing, unreadable, of another shape, or more
+    than the model computes with.
     """
     folder = Path(folder)
     config = ModelConfig.from_hf(folder)
@@ -75,11 +70,18 @@ def load_checkpoint(folder: Path | str) -> tuple[ModelConfig, dict[str, Tensor]]
             raise UserError(f"{path}: not a readable safetensors file ({error}); copy it again") from error
     if config.tie_word_embeddings:
         tensors.pop("lm_head.weight", None)
-    for name, shape in expected_shapes(config).items():
+    expected = config.tensor_shapes()
+    for name, shape in expected.items():
         if name not in tensors:
             raise UserError(f"{folder}: tensor {name} of shape {list(shape)} is missing")
         if tuple(tensors[name].shape) != shape:
             raise UserError(f"{folder}: tensor {name}: expected shape {list(shape)}, came {list(tensors[name].shape)}")
+    # Old checkpoints keep their rotary frequencies, which follow from the configuration.
+    surplus = [name for name in tensors if name.startswith(("model.", "lm_head.")) and name not in expected]
+    for name in surplus:
+        if not name.endswith("rotary_emb.inv_freq"):
+            raise UserError(f"{folder}: tensor {name} is more than {config.architecture} has by its config.json")
+        del tensors[name]
     return config, tensors
 
 

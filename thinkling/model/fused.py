@@ -140,6 +140,37 @@ def qk_norm_rope(
     return _QkNormRope.apply(qkv_NX, wq_E, wk_E, cos_PE, sin_PE, position_N, shape, eps)
 
 
+class _Rope(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, qkv: Tensor, cos: Tensor, sin: Tensor, position: Tensor, shape: tuple[int, int, int, int, int]
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        b, k, t, g, e = shape
+        q_BKTGE = qkv.new_empty(b, k, t, g, e)
+        k_BKTE, v_BKTE = qkv.new_empty(b, k, t, e), qkv.new_empty(b, k, t, e)
+        kernels.rope_forward(view(qkv), view(cos), view(sin), view(position), view(q_BKTGE), view(k_BKTE), view(v_BKTE))
+        ctx.save_for_backward(cos, sin, position)
+        ctx.width = qkv.shape[1]
+        return q_BKTGE, k_BKTE, v_BKTE
+
+    @staticmethod
+    def backward(ctx: Any, gq: Tensor, gk: Tensor, gv: Tensor) -> Any:
+        cos, sin, position = ctx.saved_tensors
+        gqkv = gq.new_empty(len(position), ctx.width)
+        kernels.rope_backward(
+            view(gq.contiguous()), view(gk.contiguous()), view(gv.contiguous()), view(cos), view(sin), view(position),
+            view(gqkv),
+        )  # fmt: skip
+        return gqkv, None, None, None, None
+
+
+def rope(
+    qkv_NX: Tensor, cos_PE: Tensor, sin_PE: Tensor, position_N: Tensor, shape: tuple[int, int, int, int, int]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """``qk_norm_rope`` of a model that does not normalize its queries and keys."""
+    return _Rope.apply(qkv_NX, cos_PE, sin_PE, position_N, shape)
+
+
 class _Attention(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, first: Tensor, trunk: Tensor) -> Tensor:

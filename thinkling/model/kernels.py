@@ -216,6 +216,53 @@ def qk_norm_rope_backward(
 
 
 @njit(fastmath=FASTMATH, inline="always")
+def _turn(x: Any, cos: Any, sin: Any, sign: Any, out: Any) -> None:
+    """One head, each pair of dimensions turned by its angle (``sign`` -1: turned back)."""
+    half = cos.shape[0]
+    low, high, out_low, out_high = x[:half], x[half:], out[:half], out[half:]
+    for e in range(half):
+        a, c, s = load(low[e]), load(high[e]), sign * sin[e]
+        out_low[e] = store(low[e], a * cos[e] - c * s)
+        out_high[e] = store(low[e], c * cos[e] + a * s)
+
+
+@parallel_kernel
+def rope_forward(
+    qkv_NX: Any, cos_PE: Any, sin_PE: Any, position_N: Any, q_BKTGE: Any, k_BKTE: Any, v_BKTE: Any
+) -> None:
+    """``qk_norm_rope_forward`` without the norm."""
+    n_batch, n_kv, n_time, n_group, width = q_BKTGE.shape
+    heads = n_kv * n_group
+    for n in prange(n_batch * n_time):
+        b, t = n // n_time, n % n_time
+        cos, sin = cos_PE[position_N[n]], sin_PE[position_N[n]]
+        for head in range(heads + n_kv):
+            out = q_BKTGE[b, head // n_group, t, head % n_group] if head < heads else k_BKTE[b, head - heads, t]
+            _turn(qkv_NX[n, head * width : (head + 1) * width], cos, sin, _ONE, out)
+        for kv in range(n_kv):
+            start = (heads + n_kv + kv) * width
+            v_BKTE[b, kv, t, :] = qkv_NX[n, start : start + width]
+
+
+@parallel_kernel
+def rope_backward(
+    gq_BKTGE: Any, gk_BKTE: Any, gv_BKTE: Any, cos_PE: Any, sin_PE: Any, position_N: Any, gqkv_NX: Any
+) -> None:
+    """A rotation's gradient is turned back by the same angle."""
+    n_batch, n_kv, n_time, n_group, width = gq_BKTGE.shape
+    heads = n_kv * n_group
+    for n in prange(n_batch * n_time):
+        b, t = n // n_time, n % n_time
+        cos, sin = cos_PE[position_N[n]], sin_PE[position_N[n]]
+        for head in range(heads + n_kv):
+            g = gq_BKTGE[b, head // n_group, t, head % n_group] if head < heads else gk_BKTE[b, head - heads, t]
+            _turn(g, cos, sin, -_ONE, gqkv_NX[n, head * width : (head + 1) * width])
+        for kv in range(n_kv):
+            start = (heads + n_kv + kv) * width
+            gqkv_NX[n, start : start + width] = gv_BKTE[b, kv, t]
+
+
+@njit(fastmath=FASTMATH, inline="always")
 def _softmax(row: Any, held: Any, factor: Any, lanes: Any) -> None:
     """Scores times ``factor`` -> probabilities, in place."""
     _softmax_terms(row, held, factor, lanes)

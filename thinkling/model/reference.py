@@ -35,10 +35,25 @@ def qk_norm_rope(
     """Fused projection -> normalized, rotated q [B,K,T,G,E], k [B,K,T,E] and plain v [B,K,T,E]."""
     b, k, t, g, e = shape
     q, key, v = qkv_NX.view(b, t, -1, e).split([k * g, k, k], dim=2)
+    return _rotated(norm(q, wq_E, eps), norm(key, wk_E, eps), v, cos_PE, sin_PE, position_N)
+
+
+def rope(
+    qkv_NX: Tensor, cos_PE: Tensor, sin_PE: Tensor, position_N: Tensor, shape: tuple[int, int, int, int, int]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """``qk_norm_rope`` of a model that does not normalize its queries and keys."""
+    b, k, t, g, e = shape
+    q, key, v = qkv_NX.view(b, t, -1, e).split([k * g, k, k], dim=2)
+    return _rotated(q, key, v, cos_PE, sin_PE, position_N)
+
+
+def _rotated(
+    q_BTHE: Tensor, k_BTKE: Tensor, v_BTKE: Tensor, cos_PE: Tensor, sin_PE: Tensor, position_N: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    b, t, k, e = k_BTKE.shape
     cos, sin = (table[position_N.long()].view(b, t, -1) for table in (cos_PE, sin_PE))
-    q = _rotate(norm(q, wq_E, eps), cos, sin).view(b, t, k, g, e).permute(0, 2, 1, 3, 4)
-    key = _rotate(norm(key, wk_E, eps), cos, sin).transpose(1, 2)
-    return q, key, v.transpose(1, 2)
+    q = _rotate(q_BTHE, cos, sin).view(b, t, k, -1, e).permute(0, 2, 1, 3, 4)
+    return q, _rotate(k_BTKE, cos, sin).transpose(1, 2), v_BTKE.transpose(1, 2)
 
 
 def attention(q_BKTGE: Tensor, k_BKTE: Tensor, v_BKTE: Tensor, first_BT: Tensor, trunk_BT2: Tensor) -> Tensor:

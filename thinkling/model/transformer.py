@@ -1,4 +1,4 @@
-"""The decoder: embeddings, layers of attention and feed-forward, a tied output head.
+"""The decoder: embeddings, layers of attention and feed-forward, an output head.
 
 Weights are float32 masters; a step computes with copies in the working precision (bfloat16 where
 the CPU multiplies it natively) and hands their gradients back to the masters.
@@ -7,7 +7,7 @@ Shape suffixes as in ``kernels.py``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import ModuleType
 
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from thinkling.model import reference
 from thinkling.model.config import ModelConfig
+from thinkling.model.rotary import rotary_tables
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,40 +49,19 @@ class Packed:
         return Packed(self.ids_BT.to(device), self.first_BT.to(device), self.position_BT.to(device), trunk)
 
 
-def rotary_tables(config: ModelConfig, length: int) -> tuple[Tensor, Tensor]:
-    """cos and sin of position times frequency, each [length, head_dim / 2] float32."""
-    half = torch.arange(0, config.head_dim, 2, dtype=torch.int64).float() / config.head_dim
-    angles = torch.outer(torch.arange(length).float(), 1.0 / config.rope_theta**half)
-    return angles.cos().contiguous(), angles.sin().contiguous()
-
-
 class Transformer(nn.Module):
-    """A Qwen3-shaped decoder with fused query-key-value and gate-up projections."""
+    """A decoder with fused query-key-value and gate-up projections, in any variant of ``architectures``."""
 
     def __init__(self, config: ModelConfig, *, dtype: torch.dtype = torch.float32, seed: int = 0) -> None:
         super().__init__()
         self.config = config
         self.dtype = dtype
-        d, f = config.hidden_size, config.intermediate_size
-        layers = range(config.num_hidden_layers)
-        shapes: dict[str, tuple[int, ...]] = {"embed": (config.vocab_size, d), "norm": (d,)}
-        if not config.tie_word_embeddings:
-            shapes["head"] = (config.vocab_size, d)
-        for i in layers:
-            shapes |= {
-                f"{i}.norm_attention": (d,),
-                f"{i}.qkv": (config.q_size + 2 * config.kv_size, d),
-                f"{i}.q_norm": (config.head_dim,),
-                f"{i}.k_norm": (config.head_dim,),
-                f"{i}.o": (d, config.q_size),
-                f"{i}.norm_mlp": (d,),
-                f"{i}.gate_up": (2 * f, d),
-                f"{i}.down": (d, f),
-            }
         generator = torch.Generator().manual_seed(seed)
+        self._layout = config.layout()
         self.weights = nn.ParameterDict()
-        for name, shape in shapes.items():
-            self.weights[name.replace(".", "_")] = nn.Parameter(_initial(name, shape, config, generator))
+        for own, parts in self._layout.items():
+            rows, (_, *columns) = sum(shape[0] for shape in parts.values()), next(iter(parts.values()))
+            self.weights[own] = nn.Parameter(_initial(own, (rows, *columns), generator))
         cos, sin = rotary_tables(config, config.max_position_embeddings)
         self.register_buffer("cos", cos, persistent=False)
         self.register_buffer("sin", sin, persistent=False)
@@ -134,23 +114,32 @@ class Transformer(nn.Module):
             trunk_BT2 = torch.zeros(b, t, 2, dtype=torch.int32, device=self.device)
         group = config.num_attention_heads // config.num_key_value_heads
         shape = (b, config.num_key_value_heads, t, group, config.head_dim)
+        qk_norm = config.has("q_norm")
         x = F.embedding(batch.ids_BT.reshape(-1), w["embed"])
         y = ops.norm(x, w["0_norm_attention"], eps)
         for i in range(config.num_hidden_layers):
-            qkv = F.linear(y, w[f"{i}_qkv"])
-            q, k, v = ops.qk_norm_rope(
-                qkv, w[f"{i}_q_norm"], w[f"{i}_k_norm"], self.cos, self.sin, position_N, shape, eps
-            )
-            mixed = F.linear(ops.attention(q, k, v, batch.first_BT, trunk_BT2), w[f"{i}_o"])
+            qkv = F.linear(y, w[f"{i}_qkv"], self._bias(f"{i}_qkv_bias"))
+            if qk_norm:
+                norms = w[f"{i}_q_norm"], w[f"{i}_k_norm"]
+                q, k, v = ops.qk_norm_rope(qkv, *norms, self.cos, self.sin, position_N, shape, eps)
+            else:
+                q, k, v = ops.rope(qkv, self.cos, self.sin, position_N, shape)
+            attended = ops.attention(q, k, v, batch.first_BT, trunk_BT2)
+            mixed = F.linear(attended, w[f"{i}_o"], self._bias(f"{i}_o_bias"))
             x, y = ops.add_norm(x, mixed, w[f"{i}_norm_mlp"], eps)
             delta = F.linear(ops.swiglu(F.linear(y, w[f"{i}_gate_up"])), w[f"{i}_down"])
             last = i + 1 == config.num_hidden_layers
             x, y = ops.add_norm(x, delta, w["norm"] if last else w[f"{i + 1}_norm_attention"], eps)
         return y
 
+    def _bias(self, name: str) -> Tensor | None:
+        """A projection's bias in working precision, or None in a model without."""
+        bias = self._working.get(name)
+        return None if bias is None else bias.to(self.dtype)
+
     def sections(self, name: str) -> list[int]:
         """Rows of each Hugging Face tensor inside the weight ``name``."""
-        return [len(part) for _, part in _parts(name, self.weights[name], self.config)]
+        return [shape[0] for shape in self._layout[name].values()]
 
     @property
     def head(self) -> Tensor:
@@ -164,62 +153,32 @@ class Transformer(nn.Module):
 
     def state(self) -> dict[str, Tensor]:
         """The masters under Hugging Face's names (views, not copies)."""
-        return {
-            name: part.detach()
-            for own, master in self.weights.items()
-            for name, part in _parts(own, master, self.config)
-        }
+        return {name: part.detach() for name, part in self._parts()}
 
     def load_state(self, tensors: Mapping[str, Tensor]) -> None:
         """Copy in tensors under Hugging Face's names; shapes were checked by ``load_checkpoint``."""
         with torch.no_grad():
-            for own, master in self.weights.items():
-                for name, part in _parts(own, master, self.config):
-                    part.copy_(tensors[name])
+            for name, part in self._parts():
+                part.copy_(tensors[name])
         self.refresh()
 
+    def _parts(self) -> Iterator[tuple[str, Tensor]]:
+        """The Hugging Face tensors inside our weights, as views."""
+        for own, master in self.weights.items():
+            yield from zip(self._layout[own], master.split(self.sections(own)), strict=True)
 
-def _initial(name: str, shape: tuple[int, ...], config: ModelConfig, generator: torch.Generator) -> Tensor:
-    """Ones for norms, a small normal for embeddings, uniform of standard deviation 1/√fan_in for
-    matrices, and zeros for those that write to the residual stream (as in nanochat and modded-nanogpt:
+
+def _initial(name: str, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    """Ones for norms, zeros for biases, a small normal for embeddings, uniform of standard deviation 1/√fan_in
+    for matrices, and zeros for those that write to the residual stream (as in nanochat and modded-nanogpt:
     each layer begins as the identity)."""
-    kind = name.split(".")[-1]
+    if name.endswith("_bias"):
+        return torch.zeros(shape)
     if len(shape) == 1:
         return torch.ones(shape)
-    if kind in ("o", "down"):
+    if name.endswith(("_o", "_down")):
         return torch.zeros(shape)
-    if kind in ("embed", "head"):
+    if name in ("embed", "head"):
         return torch.randn(shape, generator=generator) * 0.02
     bound = 3**0.5 * shape[1] ** -0.5
     return (torch.rand(shape, generator=generator) * 2 - 1) * bound
-
-
-def _parts(own: str, master: Tensor, config: ModelConfig) -> list[tuple[str, Tensor]]:
-    """The Hugging Face tensors inside one of ours, as views: the name table of the checkpoint."""
-    if own == "embed":
-        return [("model.embed_tokens.weight", master)]
-    if own == "head":
-        return [("lm_head.weight", master)]
-    if own == "norm":
-        return [("model.norm.weight", master)]
-    layer, kind = own.split("_", 1)
-    prefix = f"model.layers.{layer}"
-    fused = {
-        "qkv": (
-            ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"],
-            [config.q_size, config.kv_size, config.kv_size],
-        ),
-        "gate_up": (["mlp.gate_proj", "mlp.up_proj"], [config.intermediate_size] * 2),
-    }
-    if kind in fused:
-        names, sizes = fused[kind]
-        return [(f"{prefix}.{name}.weight", part) for name, part in zip(names, master.split(sizes), strict=True)]
-    single = {
-        "norm_attention": "input_layernorm",
-        "norm_mlp": "post_attention_layernorm",
-        "q_norm": "self_attn.q_norm",
-        "k_norm": "self_attn.k_norm",
-        "o": "self_attn.o_proj",
-        "down": "mlp.down_proj",
-    }
-    return [(f"{prefix}.{single[kind]}.weight", master)]

@@ -12,6 +12,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ import tiktoken
 from thinkling.core.errors import UserError
 from thinkling.tokenizer import huggingface
 from thinkling.tokenizer.chat_template import TEMPLATE
+from thinkling.tokenizer.huggingface import Conventions
+from thinkling.tokenizer.protocol import CHATML, Protocol, spoken
 from thinkling.tokenizer.split import has_too_many_blanks, valid_unicode
 from thinkling.tokenizer.train import learn_merges
 
@@ -51,11 +54,14 @@ class _Bytes(dict[int, bytes]):
 class Tokenizer:
     """Byte-level BPE. ``special`` maps the text of each special token to its id.
 
-    ``vocab_size`` is one more than the largest id.
+    ``vocab_size`` is one more than the largest id; ``conventions`` say how the checkpoint uses it.
     """
 
-    def __init__(self, file: dict[str, Any], origin: str = "tokenizer.json") -> None:
+    def __init__(
+        self, file: dict[str, Any], origin: str = "tokenizer.json", conventions: Conventions | None = None
+    ) -> None:
         """From the parsed content of a tokenizer.json; ``origin`` names it in errors."""
+        self.conventions = conventions or Conventions()
         vocabulary = huggingface.read(file, origin)
         self._file = file
         self._pattern = vocabulary.pattern
@@ -78,14 +84,10 @@ class Tokenizer:
         path = Path(folder)
         path = path / "tokenizer.json" if path.is_dir() else path
         try:
-            file = json.loads(path.read_text(encoding="utf-8"))
+            file = huggingface.read_json(path)
         except FileNotFoundError:
             raise UserError(f"{path}: no such file; expected a folder with a tokenizer.json") from None
-        except ValueError as error:
-            raise UserError(f"{path}: not valid JSON: {error}") from None
-        if not isinstance(file, dict):
-            raise UserError(f"{path}: expected a JSON object, came {type(file).__name__}")
-        return Tokenizer(file, str(path))
+        return Tokenizer(file, str(path), huggingface.read_conventions(path.parent))
 
     @staticmethod
     def train(texts: Iterable[str], vocab_size: int, special: Sequence[str] = SPECIAL_TOKENS) -> Tokenizer:
@@ -146,30 +148,39 @@ class Tokenizer:
     def special_id(self, text: str) -> int:
         """Id of the special token ``text``. Raises UserError where this vocabulary has none."""
         if text not in self.special:
-            known = ", ".join(self.special) or "none"
+            known = ", ".join(list(self.special)[:12]) or "none"
+            more = f" and {len(self.special) - 12} more" if len(self.special) > 12 else ""
             raise UserError(
-                f"this tokenizer has no special token {text!r} (it has: {known}); the chat protocol needs "
-                "the tokens of ChatML, as in Qwen's checkpoints and in those made here"
+                f"this tokenizer has no special token {text!r}, which is needed here (it has: {known}{more}); "
+                "do without, or take a model whose vocabulary has it"
             )
         return self.special[text]
+
+    @cached_property
+    def protocol(self) -> Protocol:
+        """How a conversation is written. Raises UserError where the checkpoint speaks no protocol that we know."""
+        return spoken(self.special, self.conventions.template, self.conventions.bos)
 
     def save(self, folder: str | Path) -> None:
         """Write tokenizer.json, tokenizer_config.json and special_tokens_map.json for transformers."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        names = {
-            role: token
-            for role, token in (("eos_token", "<|im_end|>"), ("pad_token", "<|endoftext|>"))
-            if token in self.special
+        said = self.conventions
+        roles = {
+            "bos_token": said.bos,
+            "eos_token": said.eos or "<|im_end|>",
+            "pad_token": "<|endoftext|>",
         }
+        names = {role: token for role, token in roles.items() if token in self.special}
         config = {
             "tokenizer_class": "PreTrainedTokenizerFast",
             "clean_up_tokenization_spaces": False,
             "model_max_length": 10**30,
             **names,
         }
-        if "<|im_start|>" in self.special:
-            config["chat_template"] = TEMPLATE
+        template = said.template or (TEMPLATE if CHATML.start in self.special else "")
+        if template:
+            config["chat_template"] = template
         _write_json(folder / "tokenizer.json", self._file)
         _write_json(folder / "tokenizer_config.json", config)
         _write_json(folder / "special_tokens_map.json", names)

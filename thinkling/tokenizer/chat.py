@@ -11,6 +11,8 @@ Everything between angle brackets here is one special token, put in by its id. W
 goes through ``encode``, which never makes a special id: text cannot forge a turn. The texts between
 special tokens are encoded one by one, the header apart from what follows it, so that a prompt's ids are
 always a prefix of the ids of the finished conversation.
+
+A checkpoint from elsewhere that speaks another protocol is addressed in that (see ``protocol``).
 """
 
 from __future__ import annotations
@@ -21,10 +23,12 @@ from typing import Any
 
 from thinkling.core.types import Message, Part, PartKind
 from thinkling.tokenizer.bpe import Tokenizer
+from thinkling.tokenizer.protocol import CHATML, LLAMA3
 
 END_OF_TEXT = "<|endoftext|>"
-START = "<|im_start|>"
-END = "<|im_end|>"
+START, END = CHATML.start, CHATML.end
+# All that ends an assistant's turn, in whatever vocabulary it is.
+ENDS = (END, END_OF_TEXT, LLAMA3.end, "<|eom_id|>", "<|end_of_text|>")
 
 # The special tokens around each kind of part; plain text has none.
 TAGS: dict[PartKind, tuple[str, str]] = {
@@ -49,42 +53,57 @@ def render(tokenizer: Tokenizer, messages: Iterable[Message]) -> Rendered:
     and its ``<|im_end|>``; not on the header, the line break after the turn, or results of tools.
     Raises UserError where the vocabulary lacks a token of the protocol.
     """
-    ids: list[int] = []
-    loss: list[bool] = []
+    begin = tokenizer.protocol.begin
+    ids: list[int] = [tokenizer.special_id(begin)] if begin else []
+    loss: list[bool] = [False] * len(ids)
     for message in messages:
         speaks = message.role == "assistant"
         _extend(ids, loss, _header(tokenizer, message.role), False)
         for part in message.parts:
             _extend(ids, loss, _part(tokenizer, part), speaks and part.kind != "result")
-        _extend(ids, loss, [tokenizer.special_id(END)], speaks)
-        _extend(ids, loss, tokenizer.encode("\n"), False)
+        _extend(ids, loss, [tokenizer.special_id(tokenizer.protocol.end)], speaks)
+        _extend(ids, loss, tokenizer.encode(tokenizer.protocol.after), False)
     return Rendered(ids, loss)
 
 
 def prompt_ids(
-    tokenizer: Tokenizer, messages: Iterable[Message], prefix: str = "", think: bool | None = None
+    tokenizer: Tokenizer,
+    messages: Iterable[Message],
+    prefix: str = "",
+    think: bool | None = None,
+    thought: str | None = None,
 ) -> list[int]:
     """Ids of ``messages`` and of the header of the assistant's next turn, ready to be continued.
 
     ``think`` True opens the turn with ``<think>`` (False and None add nothing: to forbid thinking, ban
-    the token while sampling). ``prefix`` is text that the turn already says; as all text, it holds
-    no special tokens whatever it spells.
+    the token while sampling). ``thought`` is a think part that the turn has already, and has closed.
+    ``prefix`` is text that the turn already says; as all text, it holds no special tokens whatever it spells.
     """
     ids = render(tokenizer, messages).ids + _header(tokenizer, "assistant")
+    if thought is not None:
+        ids += _part(tokenizer, Part("think", thought))
     if think:
         ids.append(tokenizer.special_id(TAGS["think"][0]))
     return ids + tokenizer.encode(prefix)
 
 
+def opening_ids(tokenizer: Tokenizer) -> tuple[int, ...]:
+    """The ids that a plain text begins with: ``<|endoftext|>`` or, in vocabularies without, what those have for it."""
+    said = tokenizer.conventions
+    known = (END_OF_TEXT, said.bos if said.opens else "", LLAMA3.begin)
+    return next(((tokenizer.special[token],) for token in known if token in tokenizer.special), ())
+
+
 def stop_ids(tokenizer: Tokenizer) -> tuple[int, ...]:
     """The ids that end an assistant's turn."""
-    return tuple(tokenizer.special[token] for token in (END, END_OF_TEXT) if token in tokenizer.special)
+    ends = dict.fromkeys((*ENDS, tokenizer.conventions.eos))
+    return tuple(tokenizer.special[token] for token in ends if token in tokenizer.special)
 
 
 def parse(tokenizer: Tokenizer, ids: Sequence[int], thinking: bool = False) -> Message:
     """The assistant's message in ``ids``, a continuation of ``prompt_ids``; never raises.
 
-    The turn ends at the first ``<|im_end|>`` or ``<|endoftext|>``, or with the ids. ``thinking`` says
+    The turn ends at the first of ``stop_ids``, or with the ids. ``thinking`` says
     that the prompt already opened ``<think>``. A part that is not closed reaches to the end: an unclosed
     think is all think. Special tokens out of place (a second ``<think>``, a lone ``</tool_call>``) are
     kept as the text they spell. A message without parts, or whose last is a closed think, gets an empty text.
@@ -133,7 +152,11 @@ def as_dicts(messages: Iterable[Message]) -> list[dict[str, Any]]:
 
 
 def _header(tokenizer: Tokenizer, role: str) -> list[int]:
-    return [tokenizer.special_id(START), *tokenizer.encode(role + "\n")]
+    protocol = tokenizer.protocol
+    start = tokenizer.special_id(protocol.start)
+    if not protocol.middle:
+        return [start, *tokenizer.encode(role + protocol.gap)]
+    return [start, *tokenizer.encode(role), tokenizer.special_id(protocol.middle), *tokenizer.encode(protocol.gap)]
 
 
 def _part(tokenizer: Tokenizer, part: Part) -> list[int]:

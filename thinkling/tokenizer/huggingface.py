@@ -1,4 +1,4 @@
-"""tokenizer.json, Hugging Face's format for tokenizers: reading any byte-level BPE, writing our own.
+"""Hugging Face's files for tokenizers: reading any byte-level BPE's tokenizer.json, writing our own.
 
 Reading serves our own files and those of open checkpoints (Qwen, Llama 3, ...): vocabulary, merges,
 added tokens and the split pattern come from the file, nothing is assumed from a model's name.
@@ -6,8 +6,10 @@ added tokens and the split pattern come from the file, nothing is assumed from a
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from thinkling.core.errors import UserError
@@ -40,6 +42,50 @@ class Vocabulary:
     ranks: dict[bytes, int]
     id_of_rank: dict[int, int] | None
     special: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Conventions:
+    """What a tokenizer_config.json says about the use of a vocabulary; "" where it says nothing.
+
+    ``template`` is the chat template in Jinja, ``bos`` and ``eos`` are the special tokens at a text's beginning
+    and end; ``opens`` tells whether ``bos`` stands before a plain text too.
+    """
+
+    template: str = ""
+    bos: str = ""
+    eos: str = ""
+    opens: bool = True
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A file that holds a JSON object. Raises UserError for another content, FileNotFoundError without the file."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{path}: not valid JSON: {error}") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: expected a JSON object, came {type(content).__name__}")
+    return content
+
+
+def read_conventions(folder: Path) -> Conventions:
+    """From tokenizer_config.json, and from chat_template.jinja, where newer checkpoints keep the template."""
+    path = folder / "tokenizer_config.json"
+    config = read_json(path) if path.is_file() else {}
+    template = config.get("chat_template") or ""
+    if isinstance(template, list):  # several, by name
+        template = next((one["template"] for one in template if one["name"] == "default"), "")
+    jinja = folder / "chat_template.jinja"
+    if jinja.is_file():
+        template = jinja.read_text(encoding="utf-8")
+    bos, eos = (_content(config.get(role)) for role in ("bos_token", "eos_token"))
+    return Conventions(template, bos, eos, config.get("add_bos_token") is not False)
+
+
+def _content(token: str | dict[str, Any] | None) -> str:
+    """The text of a special token, which older files describe by a table."""
+    return str(token["content"]) if isinstance(token, dict) else token or ""
 
 
 def read(file: dict[str, Any], origin: str) -> Vocabulary:
