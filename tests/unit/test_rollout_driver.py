@@ -108,7 +108,7 @@ def test_a_failed_effect_is_raised_at_the_yield_where_it_may_be_handled() -> Non
 
 def test_an_effect_the_backend_refuses_and_a_value_that_is_no_effect() -> None:
     def scoring() -> Generator[Any, Any, None]:
-        yield Score((Message.user("q"),), "a")
+        yield Score((Message.user("q"),), Message.assistant("a"))
 
     def confused() -> Generator[Any, Any, None]:
         yield "a string"
@@ -122,7 +122,7 @@ def test_a_tuple_of_effects_runs_side_by_side() -> None:
     def beam() -> Generator[Any, Any, list[str]]:
         nothing = yield ()
         assert nothing == ()
-        results = yield (ask("x", n=2), Score((Message.user("x"),), "y"), ask("z"))
+        results = yield (ask("x", n=2), Score((Message.user("x"),), Message.assistant("y")), ask("z"))
         (two, scored, one) = results
         return [s.message.text for s in two] + [str(scored.value)] + [s.message.text for s in one]
 

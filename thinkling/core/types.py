@@ -96,6 +96,8 @@ class Sampling:
 
 # (tokens generated so far) -> ids that may come next, or None for "anything".
 LogitMask = Callable[[list[int]], "list[int] | None"]
+# (text sampled since the last special token) -> whether the completion ends here.
+Until = Callable[[str], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +116,7 @@ class Request:
     forced: tuple[int, ...] = ()
     banned: tuple[int, ...] = ()
     mask: LogitMask | None = None
+    until: Until | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +195,10 @@ class Sample:
     ``think`` False forbids ``<think>``, True opens the turn with it, None lets the model choose.
     Sample i uses the seed derived from ``(seed, i)``.
 
+    ``thought`` is a finished think part that the turn has already, before ``prefix``. ``forced`` are token ids
+    that follow the prefix, as if sampled: a branch taken from another sample's ``top``. ``until`` ends a
+    sample where no stop string can; what it ends on stays in the text.
+
     Without messages there is no chat markup at all: ``prefix`` is a text to continue (its tokens
     marked prompt, ``<|endoftext|>`` or a stop string ends it), and the result's message is the
     continuation alone, as one text part. That is how a base model is asked.
@@ -204,33 +211,99 @@ class Sample:
     prefix: str = ""
     think: bool | None = None
     top_logprobs: int = 0
+    thought: str | None = None
+    forced: tuple[int, ...] = ()
+    until: Until | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TopToken:
+    """A likely next token: its id (-1 where a backend tells none), logprob from the raw logits, and text."""
+
+    id: int
+    logprob: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One answer, or one step towards an answer, that a strategy looked at.
+
+    ``answer`` is its canonical answer (None: not parsed), ``weight`` what it counted for: 1 for a vote, a
+    verifier's value, CoT-decoding's mean margin. ``parent`` is the index of the candidate that it continues
+    (-1: none), ``kept`` False marks a pruned branch, ``margins`` the text pieces with their p(top1) - p(top2).
+    """
+
+    message: Message
+    answer: str | None = None
+    weight: float = 1.0
+    usage: Usage = field(default_factory=Usage)
+    finish: Finish = "stop"
+    role: str = "answer"
+    parent: int = -1
+    kept: bool = True
+    margins: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """How a strategy came to its answer: the candidates, and the weight of each answer, highest first.
+
+    ``tied`` holds one candidate per answer that shares the highest weight: each counts 1/m in a score. The
+    sample that the strategy returns is one of them, drawn by its seed, never by order.
+    """
+
+    strategy: str
+    candidates: tuple[Candidate, ...] = ()
+    tally: tuple[tuple[str, float], ...] = ()
+    tied: tuple[int, ...] = ()
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Sampled:
-    """One continuation: the parsed turn, its tokens (prompt included), how it ended, what it cost."""
+    """One continuation: the parsed turn, its tokens (prompt included), how it ended, what it cost.
+
+    Where ``top_logprobs`` were asked for, ``top`` and ``pieces`` hold, per token of the turn (its forced
+    ones too), the likeliest tokens at its place and the text that it completes: the pieces spell thinking
+    and text, one after the other; a special token's is "". ``trace`` is there where a strategy made it.
+    """
 
     message: Message
     tokens: TokenSeq
     finish: Finish
     usage: Usage
     weights_id: str = ""
-    top: tuple[tuple[tuple[int, float], ...], ...] = ()
+    top: tuple[tuple[TopToken, ...], ...] = ()
+    pieces: tuple[str, ...] = ()
+    trace: Trace | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """Effect: log-probability of ``text`` as the assistant's turn after ``messages``. Result: ``Scored``."""
+    """Effect: judge ``turn``, an assistant's turn after ``messages``. Result: ``Scored``.
+
+    ``verifier`` names the artifact whose scalar head judges ("" the backend's own model, for
+    log-probabilities). ``marks`` are character counts into the turn's thinking and text, written one after
+    the other: a value is wanted after each. Without messages the turn continues the plain text ``prefix``.
+    """
 
     messages: tuple[Message, ...]
-    text: str
+    turn: Message
+    verifier: str = ""
+    marks: tuple[int, ...] = ()
+    prefix: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Scored:
+    """``logprobs`` of the turn's tokens (the tags of a think part included), the scalar head's ``value`` after
+    the last of them and ``values`` at the marks: None and empty without such a head."""
+
     logprobs: tuple[float, ...]
     value: float | None
     usage: Usage
+    values: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +316,12 @@ class RunTool:
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What a backend can do beyond plain sampling."""
+    """What a backend can do beyond plain sampling.
+
+    ``prefix`` begin the assistant's turn with given text; ``logprobs`` tell logprobs and likeliest tokens;
+    ``scoring`` judge given text; ``mask`` forbid tokens; ``fork`` continue from given token ids; ``value``
+    judge by a verifier; ``think`` the protocol has a think part; ``until`` end a sample by a rule.
+    """
 
     prefix: bool = False
     logprobs: bool = False
@@ -251,6 +329,8 @@ class Capabilities:
     mask: bool = False
     fork: bool = False
     value: bool = False
+    think: bool = False
+    until: bool = False
 
 
 @dataclass(frozen=True, slots=True)

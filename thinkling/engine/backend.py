@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import count
 
 from thinkling.core.errors import UserError
 from thinkling.core.seeds import derive
@@ -19,13 +21,19 @@ from thinkling.core.types import (
     Score,
     Scored,
     TokenSeq,
+    TopToken,
     Usage,
 )
 from thinkling.engine.engine import Engine, scoring_request
+from thinkling.engine.scoring import judged
 from thinkling.tokenizer.bpe import Tokenizer
-from thinkling.tokenizer.chat import END_OF_TEXT, TAGS, parse, prompt_ids, stop_ids
+from thinkling.tokenizer.chat import TAGS, opening_ids, parse, prompt_ids, stop_ids
+from thinkling.tokenizer.stream import TextStream
 
 PATIENCE = 16  # steps after which poll returns even if nothing has finished
+
+# The folder of a verifier -> an engine of its own, and the tokenizer that it reads with.
+Opener = Callable[[str], tuple[Engine, Tokenizer]]
 
 
 @dataclass(eq=False, slots=True)
@@ -35,43 +43,72 @@ class _Ticket:
     handles: list[int]
     done: dict[int, Completion] = field(default_factory=dict)
     value: float | None = None
+    values: tuple[float, ...] = ()
 
 
 class LocalBackend:
-    """Serves ``Sample`` and ``Score`` effects from one engine.
+    """Serves ``Sample`` and ``Score`` effects from one engine, and what names a verifier from that one's own.
 
     The samples of a group are separate requests that share their prompt's computation. Sample i
     of several draws with the seed ``derive(seed, i)``, a single one with ``seed`` itself. An
     assistant prefix (and an opened ``<think>``) are forced tokens, with their plain logprob, and do not
     count towards ``max_tokens``. Plain text (no messages) is continued as a document from its
-    beginning, after ``<|endoftext|>``. A ``Score`` covers its text's tokens, without an end of turn.
+    beginning, after ``<|endoftext|>``. A ``Score`` covers its turn's tokens, without the end of turn; the
+    scalar head's output is read as log-odds, so a value is a probability. ``verifiers`` opens the folder
+    that a ``Score`` names, once, when it is first named; ``numbers`` are the tickets to hand out.
     """
 
-    def __init__(self, engine: Engine, tokenizer: Tokenizer, name: str = "") -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        tokenizer: Tokenizer,
+        name: str = "",
+        *,
+        verifiers: Opener | None = None,
+        numbers: Iterator[int] | None = None,
+    ) -> None:
         self.engine, self.tokenizer = engine, tokenizer
         engine.tokenizer = tokenizer
         self.name = name or engine.weights_id
         self._tickets: dict[int, _Ticket] = {}
         self._ticket_of: dict[int, int] = {}
-        self._next = 0
+        self._numbers = numbers or count()
+        self.verifiers = VerifierBackend(verifiers, self._numbers) if verifiers else None
 
     @property
     def capabilities(self) -> Capabilities:
-        value = self.engine.has_value_head
-        return Capabilities(prefix=True, logprobs=True, scoring=True, mask=True, fork=True, value=value)
+        return Capabilities(
+            prefix=True,
+            logprobs=True,
+            scoring=True,
+            mask=True,
+            fork=True,
+            value=self.verifiers is not None,
+            think=TAGS["think"][0] in self.tokenizer.special,
+            until=True,
+        )
 
     def submit(self, effect: Sample | Score) -> int:
         """Queue an effect; returns its ticket. Raises UserError if its prompt does not fit the engine."""
-        prompt, requests = self._score(effect) if isinstance(effect, Score) else self._sample(effect)
-        number = self._next
-        ticket = _Ticket(effect, prompt, [self.engine.submit(request, stream=False) for request in requests])
-        self._next += 1
+        places: tuple[int, ...] = ()
+        if isinstance(effect, Sample):
+            prompt, requests = self._sample(effect)
+        elif not effect.verifier:
+            turn = judged(self.tokenizer, effect)
+            prompt, requests, places = turn.prompt, [scoring_request(turn.ids, len(turn.prompt))], turn.places
+        elif self.verifiers is not None:
+            return self.verifiers.submit(effect)
+        else:
+            raise UserError(f"backend {self.name!r} opens no verifiers, so it cannot judge by {effect.verifier!r}")
+        handles = [self.engine.submit(request, stream=False, places=places) for request in requests]
+        number, ticket = next(self._numbers), _Ticket(effect, prompt, handles)
         self._tickets[number] = ticket
         self._ticket_of.update(dict.fromkeys(ticket.handles, number))
         return number
 
     def poll(self) -> list[tuple[int, list[Sampled] | Scored]]:
         """Step the engine until an effect finishes, or a few times; returns the finished effects."""
+        judgements = self.verifiers.poll() if self.verifiers is not None else []
         finished: list[tuple[int, list[Sampled] | Scored]] = []
         for _ in range(PATIENCE):
             if finished or not self._tickets:
@@ -81,11 +118,12 @@ class LocalBackend:
                 if number is None or event.completion is None:
                     continue
                 ticket = self._tickets[number]
-                ticket.done[event.handle], ticket.value = event.completion, event.value
+                ticket.done[event.handle] = event.completion
+                ticket.value, ticket.values = event.value, event.values
                 if len(ticket.done) == len(ticket.handles):
                     del self._tickets[number]
                     finished.append((number, self._result(ticket)))
-        return finished
+        return judgements + finished
 
     def cancel(self, number: int) -> None:
         """Forget a ticket and stop its work; an unknown or finished one is ignored."""
@@ -93,24 +131,19 @@ class LocalBackend:
         for handle in ticket.handles if ticket else ():
             self._ticket_of.pop(handle, None)
             self.engine.cancel(handle)
-
-    def _score(self, effect: Score) -> tuple[tuple[int, ...], list[Request]]:
-        prompt = tuple(prompt_ids(self.tokenizer, effect.messages))
-        text = self.tokenizer.encode(effect.text)
-        if not text:
-            raise UserError("score: the text is empty; expected at least one token to score")
-        return prompt, [scoring_request((*prompt, *text), len(prompt))]
+        if self.verifiers is not None:
+            self.verifiers.cancel(number)
 
     def _sample(self, effect: Sample) -> tuple[tuple[int, ...], list[Request]]:
         tokenizer = self.tokenizer
         think = tokenizer.special.get(TAGS["think"][0])
         if effect.messages:
-            whole = prompt_ids(tokenizer, effect.messages, effect.prefix, effect.think)
+            whole = prompt_ids(tokenizer, effect.messages, effect.prefix, effect.think, effect.thought)
             prompt = tuple(prompt_ids(tokenizer, effect.messages))
-            forced = tuple(whole[len(prompt) :])
+            forced = tuple(whole[len(prompt) :]) + effect.forced
         else:
-            prompt = (tokenizer.special_id(END_OF_TEXT), *tokenizer.encode(effect.prefix))
-            forced = ()
+            prompt = (*opening_ids(tokenizer), *tokenizer.encode(effect.prefix))
+            forced = effect.forced
         request = Request(
             prompt,
             replace(effect.sampling, max_tokens=effect.sampling.max_tokens + len(forced)),
@@ -119,6 +152,7 @@ class LocalBackend:
             effect.top_logprobs,
             forced,
             (think,) if effect.think is False and think is not None else (),
+            until=effect.until,
         )
         if effect.n == 1:
             return prompt, [request]
@@ -129,7 +163,9 @@ class LocalBackend:
         if isinstance(ticket.effect, Sample):
             return [self._sampled(ticket.effect, ticket.prompt, completion) for completion in completions]
         size = len(ticket.prompt) + sum(len(completion.tokens) for completion in completions)
-        return Scored(completions[0].logprobs, ticket.value, Usage(prompt=size, calls=1))
+        value = None if ticket.value is None else probability(ticket.value)
+        values = tuple(probability(value) for value in ticket.values)
+        return Scored(completions[0].logprobs, value, Usage(prompt=size, calls=1), values)
 
     def _sampled(self, effect: Sample, prompt: tuple[int, ...], completion: Completion) -> Sampled:
         forced = completion.origins.count("forced")
@@ -145,10 +181,18 @@ class LocalBackend:
             message = cut(parse(self.tokenizer, completion.tokens), surplus)
         else:
             ends = stop_ids(self.tokenizer)
-            text = self.tokenizer.decode([token for token in said if token not in ends])
+            text = self.tokenizer.decode([token for token in completion.tokens if token not in ends])
             message = cut(Message.assistant(text), surplus)
         usage = Usage(len(prompt) + forced, len(said), self._thinking(completion.tokens, forced), 1)
-        return Sampled(message, tokens, completion.finish, usage, completion.weights_id, completion.top)
+        top, pieces = self._shown(completion) if effect.top_logprobs else ((), ())
+        return Sampled(message, tokens, completion.finish, usage, completion.weights_id, top, pieces)
+
+    def _shown(self, completion: Completion) -> tuple[tuple[tuple[TopToken, ...], ...], tuple[str, ...]]:
+        """The likeliest tokens at each place, with their texts, and the text that each token completes."""
+        decode, special = self.tokenizer.decode, set(self.tokenizer.special.values())
+        top = tuple(tuple(TopToken(at, logprob, decode([at])) for at, logprob in place) for place in completion.top)
+        stream = TextStream(self.tokenizer)
+        return top, tuple("" if token in special else stream.push(token) for token in completion.tokens)
 
     def _after_stop(self, said: Sequence[int], stops: tuple[str, ...]) -> int:
         """Characters of the text at the end of ``said`` from the first stop string on; 0 if there is none."""
@@ -168,6 +212,52 @@ class LocalBackend:
         end = tokens.index(closed, start) if closed in tokens[start:] else len(tokens)
         ends = set(stop_ids(self.tokenizer))
         return sum(token not in ends for token in tokens[max(start, forced) : end])
+
+
+class VerifierBackend:
+    """Serves the ``Score`` effects that name a verifier, each from an engine of its own.
+
+    ``opener`` is called when a folder is first named; what it opens stays open. ``numbers`` as for
+    ``LocalBackend``. Beside a remote policy, this is the half that runs here.
+    """
+
+    name = "verifiers"
+    capabilities = Capabilities(scoring=True, value=True)
+
+    def __init__(self, opener: Opener, numbers: Iterator[int] | None = None) -> None:
+        self.opener, self._numbers = opener, numbers or count()
+        self._open: dict[str, LocalBackend] = {}
+
+    def open(self, verifier: str) -> LocalBackend:
+        """The named verifier, ready to judge; call it early, to hear what is wrong with it before tokens are spent.
+
+        Raises UserError where it is none.
+        """
+        if verifier not in self._open:
+            engine, tokenizer = self.opener(verifier)
+            if not engine.has_value_head:
+                raise UserError(
+                    f"{verifier}: its weights have no scalar head (value_head.weight), so it judges nothing"
+                )
+            self._open[verifier] = LocalBackend(engine, tokenizer, verifier, numbers=self._numbers)
+        return self._open[verifier]
+
+    def submit(self, effect: Sample | Score) -> int:
+        if isinstance(effect, Sample) or not effect.verifier:
+            raise UserError("this backend only judges: expected a Score that names a verifier's folder")
+        return self.open(effect.verifier).submit(replace(effect, verifier=""))
+
+    def poll(self) -> list[tuple[int, list[Sampled] | Scored]]:
+        return [done for backend in self._open.values() for done in backend.poll()]
+
+    def cancel(self, number: int) -> None:
+        for backend in self._open.values():
+            backend.cancel(number)
+
+
+def probability(logit: float) -> float:
+    """The logistic function of a scalar head's output."""
+    return 0.5 * (1.0 + math.tanh(0.5 * logit))
 
 
 def cut(message: Message, surplus: int) -> Message:

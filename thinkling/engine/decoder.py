@@ -19,6 +19,7 @@ from thinkling.engine import kernels
 from thinkling.engine.blocks import Blocks
 from thinkling.engine.vectors import LANES, TILE
 from thinkling.model.config import ModelConfig
+from thinkling.model.rotary import rotary_tables
 
 
 def as_array(tensor: torch.Tensor) -> np.ndarray:
@@ -43,56 +44,56 @@ def round_rows(rows: int) -> int:
 class Layer:
     """One decoder layer's weights: query, key and value in one matrix, gate and up in another.
 
-    Matrices are [out, in], as in checkpoints; ``*_t`` are views of them as the products want them.
+    Matrices are [out, in], as in checkpoints; ``*_t`` are views of them as the products want them. Without
+    norms on queries and keys, ``q_norm`` and ``k_norm`` hold only the scale of attention's scores.
     """
 
     def __init__(self, config: ModelConfig, dtype: torch.dtype) -> None:
         d, e, f = config.hidden_size, config.head_dim, config.intermediate_size
         self.qkv = torch.empty(config.q_size + 2 * config.kv_size, d, dtype=dtype)
+        self.qkv_bias = torch.empty(len(self.qkv), dtype=dtype) if config.has("qkv_bias") else None
         self.out = torch.empty(d, config.q_size, dtype=dtype)
+        self.out_bias = torch.empty(d, dtype=dtype) if config.has("o_bias") else None
         self.gate_up = torch.empty(2 * f, d, dtype=dtype)
         self.down = torch.empty(d, f, dtype=dtype)
         self.qkv_t, self.out_t = self.qkv.t(), self.out.t()
         self.gate_up_t, self.down_t = self.gate_up.t(), self.down.t()
         self.attention_norm, self.mlp_norm = np.empty(d, np.float32), np.empty(d, np.float32)
-        self.q_norm, self.k_norm = np.empty(e, np.float32), np.empty(e, np.float32)
+        self.q_norm, self.k_norm = np.full(e, 1.0 / np.sqrt(e), np.float32), np.ones(e, np.float32)
 
-    def load(self, weights: Mapping[str, torch.Tensor], at: str) -> None:
-        """Copy the tensors whose names begin with ``at``."""
-        projections = [weights[f"{at}self_attn.{part}_proj.weight"] for part in "qkv"]
-        self.qkv.copy_(torch.cat([part.detach().to(self.qkv.dtype) for part in projections]))
-        self.out.copy_(weights[at + "self_attn.o_proj.weight"])
-        half = self.gate_up.shape[0] // 2
-        self.gate_up[:half].copy_(weights[at + "mlp.gate_proj.weight"])
-        self.gate_up[half:].copy_(weights[at + "mlp.up_proj.weight"])
-        self.down.copy_(weights[at + "mlp.down_proj.weight"])
-        self.attention_norm[:] = vector(weights[at + "input_layernorm.weight"])
-        self.mlp_norm[:] = vector(weights[at + "post_attention_layernorm.weight"])
-        # the scale of attention's scores is folded into the queries' norm
-        self.q_norm[:] = vector(weights[at + "self_attn.q_norm.weight"]) / np.sqrt(len(self.q_norm))
-        self.k_norm[:] = vector(weights[at + "self_attn.k_norm.weight"])
+    def load(self, weights: Mapping[str, list[torch.Tensor]]) -> None:
+        """Copy the tensors of each kind of the name table, those of a fused matrix one below the other."""
+        wholes = {
+            "qkv": self.qkv, "qkv_bias": self.qkv_bias, "o": self.out, "o_bias": self.out_bias,
+            "gate_up": self.gate_up, "down": self.down,
+        }  # fmt: skip
+        for kind, whole in wholes.items():
+            if whole is not None:
+                stack(whole, weights[kind])
+        self.attention_norm[:] = vector(weights["norm_attention"][0])
+        self.mlp_norm[:] = vector(weights["norm_mlp"][0])
+        if "q_norm" in weights:
+            # the scale of attention's scores is folded into the queries' norm
+            self.q_norm[:] = vector(weights["q_norm"][0]) / np.sqrt(len(self.q_norm))
+            self.k_norm[:] = vector(weights["k_norm"][0])
+
+
+def stack(whole: torch.Tensor, parts: list[torch.Tensor]) -> None:
+    """Copy ``parts`` into ``whole``, one below the other."""
+    for rows, part in zip(whole.split([len(part) for part in parts]), parts, strict=True):
+        rows.copy_(part)
 
 
 def vector(tensor: torch.Tensor) -> np.ndarray:
     return tensor.detach().float().numpy()
 
 
-def expected_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of the tensors that a checkpoint must have."""
-    d, e, f, v = config.hidden_size, config.head_dim, config.intermediate_size, config.vocab_size
-    q, kv = config.q_size, config.kv_size
-    shapes: dict[str, tuple[int, ...]] = {"model.embed_tokens.weight": (v, d), "model.norm.weight": (d,)}
-    if not config.tie_word_embeddings:
-        shapes["lm_head.weight"] = (v, d)
-    layer: dict[str, tuple[int, ...]] = {
-        "self_attn.q_proj": (q, d), "self_attn.k_proj": (kv, d), "self_attn.v_proj": (kv, d),
-        "self_attn.o_proj": (d, q), "self_attn.q_norm": (e,), "self_attn.k_norm": (e,),
-        "input_layernorm": (d,), "post_attention_layernorm": (d,),
-        "mlp.gate_proj": (f, d), "mlp.up_proj": (f, d), "mlp.down_proj": (d, f),
-    }  # fmt: skip
-    for number in range(config.num_hidden_layers):
-        shapes |= {f"model.layers.{number}.{name}.weight": shape for name, shape in layer.items()}
-    return shapes
+def multiply(x: torch.Tensor, weight_t: torch.Tensor, bias: torch.Tensor | None, out: torch.Tensor) -> None:
+    """out = x @ weight_t, plus the bias if there is one."""
+    if bias is None:
+        torch.mm(x, weight_t, out=out)
+    else:
+        torch.addmm(bias, x, weight_t, out=out)
 
 
 class Decoder:
@@ -130,28 +131,28 @@ class Decoder:
         # the query heads that share keys are taken a tile at a time; tuples, for their length is compiled in
         self.tile, self.rest = (0,) * min(repeat, TILE), (0,) * (repeat % TILE if repeat > TILE else 0)
         self.eps = np.float32(config.rms_norm_eps)
-        frequency = 1.0 / config.rope_theta ** (torch.arange(0, config.head_dim, 2).float() / config.head_dim)
-        angle_TE = torch.arange(max_len).float()[:, None] * frequency
-        self.cos, self.sin = angle_TE.cos().numpy(), angle_TE.sin().numpy()
+        self.head_eps = self.eps if config.has("q_norm") else None
+        self.cos, self.sin = (table.numpy() for table in rotary_tables(config, max_len))
 
     def load(self, weights: Mapping[str, torch.Tensor]) -> None:
-        """Copy a state dict with Hugging Face's Qwen3 names into the fused matrices.
+        """Copy a state dict with Hugging Face's names into the fused matrices.
 
         Raises UserError naming the first tensor that is missing or of the wrong shape.
         """
-
-        for name, shape in expected_shapes(self.config).items():
+        for name, shape in self.config.tensor_shapes().items():
             if name not in weights:
-                raise UserError(f"engine: the weights lack {name}; expected Hugging Face's Qwen3 names")
+                raise UserError(f"engine: the weights lack {name}, which {self.config.architecture} has")
             if tuple(weights[name].shape) != shape:
                 raise UserError(f"engine: {name} has shape {tuple(weights[name].shape)}, expected {shape}")
+        ours = {own: [weights[name] for name in parts] for own, parts in self.config.layout().items()}
         with torch.no_grad():
-            self.embedding.copy_(weights["model.embed_tokens.weight"])
+            stack(self.embedding, ours["embed"])
             if not self.config.tie_word_embeddings:
-                self.head.copy_(weights["lm_head.weight"])
+                stack(self.head, ours["head"])
             for number, layer in enumerate(self.layers):
-                layer.load(weights, f"model.layers.{number}.")
-        self.final_norm[:] = vector(weights["model.norm.weight"])
+                at = f"{number}_"
+                layer.load({own.removeprefix(at): parts for own, parts in ours.items() if own.startswith(at)})
+        self.final_norm[:] = vector(ours["norm"][0])
         self.value_head = None
         if "value_head.weight" in weights:
             bias = float(weights["value_head.bias"]) if "value_head.bias" in weights else 0.0
@@ -178,15 +179,15 @@ class Decoder:
         """
         rows, threads = len(tokens), numba.get_num_threads()
         hidden, qkv, attended, gate_up, activated, branch = self._cut(round_rows(rows))
-        x, eps, heads = self.residual, self.eps, self.config.num_attention_heads
+        x, eps, head_eps, heads = self.residual, self.eps, self.head_eps, self.config.num_attention_heads
         kernels.embed(self.embedding_array, tokens, self.layers[0].attention_norm, eps, x, hidden.array)
         for number, layer in enumerate(self.layers):
-            torch.mm(hidden.tensor, layer.qkv_t, out=qkv.tensor)
+            multiply(hidden.tensor, layer.qkv_t, layer.qkv_bias, qkv.tensor)
             kernels.attention(
-                threads, self.tile, self.rest, qkv.array, heads, layer.q_norm, layer.k_norm, eps, self.cos, self.sin,
-                cache.keys[number], cache.values[number], tables, sequences, positions, attended.array,
+                threads, self.tile, self.rest, qkv.array, heads, layer.q_norm, layer.k_norm, head_eps, self.cos,
+                self.sin, cache.keys[number], cache.values[number], tables, sequences, positions, attended.array,
             )  # fmt: skip
-            torch.mm(attended.tensor, layer.out_t, out=branch.tensor)
+            multiply(attended.tensor, layer.out_t, layer.out_bias, branch.tensor)
             kernels.add_normalize(rows, branch.array, layer.mlp_norm, eps, x, hidden.array)
             torch.mm(hidden.tensor, layer.gate_up_t, out=gate_up.tensor)
             kernels.swiglu(rows, gate_up.array, activated.array)

@@ -30,6 +30,7 @@ from thinkling.model.config import ModelConfig
 from thinkling.model.precision import NAMES, choose
 
 CHUNK = 2048  # prompt tokens computed in one step
+NO_HEAD = "engine: these weights have no value_head.weight; train a scalar head first"
 
 
 class Engine:
@@ -87,13 +88,15 @@ class Engine:
         self._decoder.load(weights)
         self.weights_id = weights_id
 
-    def submit(self, request: Request, *, stream: bool = True) -> int:
+    def submit(self, request: Request, *, stream: bool = True, places: Sequence[int] = ()) -> int:
         """Queue a request; returns its handle. Requests with equal prompts in flight share its computation.
 
-        With ``stream``, ``step`` reports each token, else only the completion. Raises UserError
-        for a prompt that does not fit, an id outside the vocabulary, or stop strings without a tokenizer.
+        With ``stream``, ``step`` reports each token, else only the completion. ``places`` are positions in the
+        prompt and forced tokens after which the scalar head's values are wanted (``Event.values``). Raises
+        UserError for a prompt that does not fit, an id outside the vocabulary, stop strings without a
+        tokenizer, or places that cannot have a value.
         """
-        job = Job(self._next, request, request.forced, len(request.forced), stream)
+        job = Job(self._next, request, request.forced, len(request.forced), stream, places=tuple(places))
         self._check(job)
         return self._taken(job)
 
@@ -113,12 +116,15 @@ class Engine:
             raise UserError(f"engine: cannot fork request {handle}: it is not in flight")
         request = replace(origin.request, seed=seed)
         if not origin.running:
-            again = Job(self._next, request, origin.given, origin.forced, stream, origin.logprobs)
-            again.top, again.tail = list(origin.top), origin.tail
+            again = Job(
+                self._next, request, origin.given, origin.forced, stream, origin.logprobs, places=origin.places
+            )  # fmt: skip
+            again.top, again.tail, again.said = list(origin.top), origin.tail, origin.said
             return self._taken(again)
         tokens, logprobs = self._schedule.so_far(origin)
         job = Job(self._next, request, tuple(tokens), origin.forced, stream, tuple(logprobs))
-        job.top, job.tail, job.value = list(origin.top), origin.tail, origin.value
+        job.top, job.tail, job.said = list(origin.top), origin.tail, origin.said
+        job.value, job.values = origin.value, origin.values
         return self._taken(job, origin)
 
     def run(
@@ -140,7 +146,7 @@ class Engine:
     def values(self, sequences: Sequence[Sequence[int]]) -> list[float]:
         """The scalar head at each sequence's last token. Raises UserError if the weights have none."""
         if not self.has_value_head:
-            raise UserError("engine: these weights have no value_head.weight; train a scalar head first")
+            raise UserError(NO_HEAD)
         one = Sampling(temperature=0.0, max_tokens=1)
         events = self._serve([Request(tuple(sequence), one, 0) for sequence in sequences], None)
         return [event.value for event in events if event.value is not None]
@@ -190,13 +196,26 @@ class Engine:
         hidden = self._decoder.run(fed[0], fed[1], fed[2], slots.tables, self._cache)
         slots.length[decoded] += 1
         self._score_given(pieces)
+        self._judge(pieces)
         for prompt, first, count in pieces:
             prompt.done += count
             if prompt.ready:
                 prompt.hidden = hidden[first + count - 1].copy()
-                if self.has_value_head:
-                    prompt.value = float(self._decoder.values(np.array([first + count - 1]))[0])
         return decoded, hidden[: len(decoded)]
+
+    def _judge(self, pieces: list[tuple[Prompt, int, int]]) -> None:
+        """The scalar head's value at each prompt's last token and at the places that its requests want."""
+        if not self.has_value_head:
+            return
+        found = [
+            (prompt, place, first + place - prompt.done)
+            for prompt, first, count in pieces
+            for place in prompt.places
+            if prompt.done <= place < prompt.done + count
+        ]
+        values = self._decoder.values(np.array([row for *_, row in found], np.int64))
+        for (prompt, place, _), value in zip(found, values.tolist(), strict=True):
+            prompt.values[place] = value
 
     def _score_given(self, pieces: list[tuple[Prompt, int, int]]) -> None:
         """Plain logprobs of tokens that were given rather than drawn, each from the row before it."""
@@ -264,7 +283,7 @@ class Engine:
         top = self._decoder.top(row, job.request.top_logprobs)
         if top:
             job.top.append(top)
-        if job.request.sampling.stop and finish != "stop":
+        if (job.request.sampling.stop or job.request.until) and finish != "stop":
             assert self.tokenizer is not None
             finish = "stop" if job.stops(token, self.tokenizer) else finish
         if finish:
@@ -288,8 +307,12 @@ class Engine:
         ids = (*request.tokens, *request.forced, *request.banned)
         if not 0 <= min(ids) <= max(ids) < vocabulary:
             raise UserError(f"engine: ids must be within 0..{vocabulary - 1}, came {min(ids)}..{max(ids)}")
-        if request.sampling.stop and self.tokenizer is None:
-            raise UserError("engine: stop strings need a tokenizer; pass Engine(..., tokenizer=...)")
+        if (request.sampling.stop or request.until) and self.tokenizer is None:
+            raise UserError("engine: stop strings and until need a tokenizer; pass Engine(..., tokenizer=...)")
+        if job.places and not self.has_value_head:
+            raise UserError(NO_HEAD)
+        if job.places and not 0 <= min(job.places) <= max(job.places) < length:
+            raise UserError(f"engine: places must be within 0..{length - 1}, came {min(job.places)}..{max(job.places)}")
 
     def _taken(self, job: Job, origin: Job | None = None) -> int:
         self._next += 1
@@ -301,7 +324,7 @@ class Engine:
 
     def _ended(self, job: Job, finish: Finish, token: int | None, logprob: float) -> Event:
         top = job.top[-1] if job.top and token is not None else ()
-        return Event(job.handle, token, logprob, top, self._finish(job, finish), job.value)
+        return Event(job.handle, token, logprob, top, self._finish(job, finish), job.value, job.values)
 
     def _finish(self, job: Job, finish: Finish) -> Completion:
         completion = job.complete(*self._schedule.so_far(job), finish, self.weights_id)

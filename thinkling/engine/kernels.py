@@ -80,14 +80,15 @@ def swiglu(rows: int, gate_up_R2F: Any, out_RF: Any) -> None:
 def norm_rope(source: Any, weight: Any, eps: Any, cos: Any, sin: Any, out: Any) -> None:
     """One head: RMSNorm over its width, then rotary embedding of (first half, second half) pairs.
 
-    Rotary embedding: Su et al. 2021, in the half-split layout of GPT-NeoX and Hugging Face.
+    Rotary embedding: Su et al. 2021, in the half-split layout of GPT-NeoX and Hugging Face. ``eps`` None, which
+    Numba compiles apart: no norm, only the ``weight``.
     """
     half = cos.shape[0]
     total = _ZERO
     for i in range(2 * half):
         out[i] = load(source[i])
         total += out[i] * out[i]
-    scale = _ONE / np.sqrt(total / np.float32(2 * half) + eps)
+    scale = _ONE if eps is None else _ONE / np.sqrt(total / np.float32(2 * half) + eps)
     for i in range(2 * half):
         out[i] *= scale * weight[i]
     low, high = out[:half], out[half:]
@@ -167,8 +168,9 @@ def attention(
     Row r is the token at ``positions[r]`` of the sequence whose KV blocks are listed in
     ``tables[sequences[r]]``; a prompt's tokens and single decoded tokens mix freely, since
     all keys are written before the first query looks at them. ``q_norm`` holds the scale
-    1 / sqrt(E) already. The query heads on one key head are taken len(tile) at a time, at last
-    len(rest). Each of ``threads`` takes every so many rows, ``ROWS`` neighbours at a time.
+    1 / sqrt(E) already; with ``eps`` None heads are scaled by these weights and not normalized. The
+    query heads on one key head are taken len(tile) at a time, at last len(rest). Each of ``threads``
+    takes every so many rows, ``ROWS`` neighbours at a time.
     """
     rows, groups, width = positions.shape[0], k_NGEL.shape[1], k_NGEL.shape[2]
     repeat = heads // groups

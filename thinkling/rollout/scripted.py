@@ -69,15 +69,16 @@ def read_turn(text: str) -> Message:
     """An assistant turn from its text; a think part that is never closed is all thinking."""
     if not text.startswith("<think>"):
         return Message("assistant", (Part("text", text),))
-    thought, _, said = text.removeprefix("<think>").partition("</think>")
-    return Message("assistant", (Part("think", thought), Part("text", said)))
+    thought, closed, said = text.removeprefix("<think>").partition("</think>")
+    return Message("assistant", (Part("think", thought), *((Part("text", said),) if closed else ())))
 
 
 class Scripted:
     """Answers sample ``i`` of an effect with ``reply(effect, i)``; an exception given back is its failure.
 
     ``patience(ticket)`` says after how many polls a ticket is done (default: the next one), so that
-    effects can be made to finish out of order. ``score``, if given, answers ``Score`` effects.
+    effects can be made to finish out of order. ``score``, if given, answers ``Score`` effects, those that
+    name a verifier too.
     ``submitted`` and ``cancelled`` keep what was asked, for assertions.
     """
 
@@ -91,7 +92,8 @@ class Scripted:
     ) -> None:
         self.reply: Reply = reply if callable(reply) else queue(reply)
         self.score, self.patience, self.name = score, patience, name
-        self.capabilities = Capabilities(prefix=True, logprobs=True, scoring=score is not None)
+        judges = score is not None
+        self.capabilities = Capabilities(prefix=True, logprobs=True, scoring=judges, value=judges)
         self.submitted: list[Sample | Score] = []
         self.cancelled: list[int] = []
         self.polls = 0
@@ -99,7 +101,7 @@ class Scripted:
 
     def submit(self, effect: Sample | Score) -> int:
         if isinstance(effect, Score) and self.score is None:
-            raise UserError(f"backend {self.name!r} does not score text; give it a rule as score")
+            raise UserError(f"backend {self.name!r} does not score turns; give it a rule as score")
         ticket = len(self.submitted)
         self.submitted.append(effect)
         self._due[ticket] = (
@@ -146,7 +148,8 @@ def _sampled(effect: Sample, text: str) -> Sampled:
         said = (*said, END)
 
     prompt = encode("".join(f"{message.role}: {message.text}\n" for message in effect.messages))
-    opening = encode("<think>" if effect.think else "") + encode(effect.prefix)
+    thought = "" if effect.thought is None else f"<think>{effect.thought}</think>"
+    opening = encode(thought + ("<think>" if effect.think else "")) + encode(effect.prefix)
     # Without messages the prefix is a text to continue, not the beginning of a turn.
     turn = decode(opening + said) if effect.messages else decode(said)
     head: Origin = "forced" if effect.messages else "prompt"

@@ -60,7 +60,7 @@ def _stamp(config: ModelConfig, dtype: torch.dtype) -> Path:
         *(f"{file} {file.stat().st_mtime_ns} {file.stat().st_size}" for file in files),
         numba.__version__, llvmlite.__version__, platform.python_version(),
         get_host_cpu_name(), get_host_cpu_features().flatten(),
-        str(config.num_attention_heads // config.num_key_value_heads), str(dtype),
+        str(config.num_attention_heads // config.num_key_value_heads), str(config.has("q_norm")), str(dtype),
     ]  # fmt: skip
     folder = Path(kernels.norm_forward._cache.cache_path)
     return folder / f"compiled-{hashlib.sha256(chr(10).join(facts).encode()).hexdigest()[:16]}"

@@ -25,7 +25,7 @@ class OptimizerSettings(Settings):
     matrices: Literal["muon", "adamw"] = Field(default="muon", description="optimizer of the layers' matrices")
     matrix_rate: float = Field(default=0.02, gt=0, description="peak learning rate of the matrices")
     embedding_rate: float = Field(default=0.005, gt=0, description="peak learning rate of embeddings and head")
-    norm_rate: float = Field(default=0.005, gt=0, description="peak learning rate of the norms' weights")
+    norm_rate: float = Field(default=0.005, gt=0, description="peak learning rate of norms and biases")
     momentum: float = Field(default=0.95, ge=0, lt=1, description="Muon's momentum")
     beta1: float = Field(default=0.9, ge=0, lt=1)
     beta2: float = Field(default=0.95, ge=0, lt=1)
