@@ -14,13 +14,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from thinkling.core.seeds import derive, stream
-from thinkling.core.types import Problem, Verdict
+from thinkling.core.seeds import derive
+from thinkling.core.types import Message, Problem, Verdict
+from thinkling.tasks.exemplars import solved
 from thinkling.tasks.family import Family
-from thinkling.tasks.sets import problems
 
 STOP = ("\n\n", "\nQuestion:")
-_CHOICE = 8
 
 
 def _one_paragraph(text: str) -> str:
@@ -28,20 +27,15 @@ def _one_paragraph(text: str) -> str:
 
 
 def worked_examples(family: Family, count: int, seed: int) -> str:
-    """``count`` solved problems of the train split, step by step where the family can.
+    """``count`` solved problems of the train split, step by step where the family can, the shortest first."""
+    pairs = solved(family, count, seed, lambda problem, message: len(_shot(problem, message)))
+    return "".join(_shot(problem, message) for problem, message in pairs)
 
-    They are the shortest of several times as many: a small model's context must hold them, the question and
-    the answer, and it knows nothing of positions beyond the windows it was trained on.
-    """
-    style = "steps" if "steps" in family.styles else family.styles[0]
-    shots = []
-    for problem in problems(family, "train", _CHOICE * count, derive(seed, "shots"), at_most=True):
-        message = family.solve(problem, style, stream(seed, "shot", problem.key))
-        work = _one_paragraph(message.thinking or "")
-        solution = f"Solution: {work}\n" if work else ""
-        question = _one_paragraph(problem.prompt)
-        shots.append(f"Question: {question}\n{solution}Answer: {message.text.strip()}\n\n")
-    return "".join(sorted(shots, key=len)[:count])
+
+def _shot(problem: Problem, message: Message) -> str:
+    work = _one_paragraph(message.thinking or "")
+    solution = f"Solution: {work}\n" if work else ""
+    return f"Question: {_one_paragraph(problem.prompt)}\n{solution}Answer: {message.text.strip()}\n\n"
 
 
 def prefixes(families: Sequence[Family], count: int, seed: int) -> Callable[[Problem], str]:

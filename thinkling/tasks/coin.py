@@ -8,9 +8,9 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from thinkling.core.types import Problem, Verdict
+from thinkling.core.types import Problem
+from thinkling.tasks.answers import words
 from thinkling.tasks.family import Draft, WorkedFamily, Working, pick_wording
-from thinkling.tasks.grading import grade_choice
 from thinkling.tasks.words import FIRST_NAMES
 
 # (opening, someone flips, someone does not, question)
@@ -39,6 +39,7 @@ def side(heads: bool) -> str:
 
 class Coin(WorkedFamily):
     name = "coin"
+    kind = words("yes-no", MEANINGS)
     levels = (2, 3, 4, 5, 6)
     ood_levels = (7, 8, 9, 10)
 
@@ -67,9 +68,6 @@ class Coin(WorkedFamily):
         # The check of the walk is the parity of the flips; an unseen slip is counted along with them.
         fix = f"Wait, {_walk(names, flips, position)}" if slip else ""
         return Working(text, answer, f"Check: flips {_parity(sum(seen))}.", fix)
-
-    def grade(self, problem: Problem, text: str) -> Verdict:
-        return grade_choice(text, problem.answer, MEANINGS)
 
 
 def _states(flips: Sequence[bool]) -> list[bool]:

@@ -20,7 +20,7 @@ from typing import Any, Protocol
 from thinkling.core.errors import UserError
 from thinkling.core.seeds import content_key
 from thinkling.core.types import Message, Problem, Verdict
-from thinkling.tasks.grading import grade_number
+from thinkling.tasks.answers import AnswerKind, answer_kind
 
 STYLES: tuple[str, ...] = ("direct", "steps", "equation", "check")
 CAUGHT_SHARE = 0.5  # of the slips in a checked solution, how many the check catches
@@ -104,9 +104,10 @@ class Working:
 
 
 class WorkedFamily(ABC):
-    """A built-in family: fill in `draw` and `work`; numbers are graded unless `grade` is overridden."""
+    """A built-in family: fill in `draw` and `work`; ``kind`` says how answers are read and graded."""
 
     name: str
+    kind: AnswerKind = answer_kind("number")
     styles: tuple[str, ...] = STYLES
     levels: tuple[int, ...]
     ood_levels: tuple[int, ...]
@@ -132,7 +133,7 @@ class WorkedFamily(ABC):
         return answer_message(work.answer, f"{work.text} {work.check}")
 
     def grade(self, problem: Problem, text: str) -> Verdict:
-        return grade_number(text, problem.answer)
+        return self.kind.grade(text, problem.answer)
 
     def pick_level(self, rng: random.Random, level: int | None, ood: bool) -> int:
         """The level to draw at: ``level`` if it is one of the family's, else a uniform choice."""

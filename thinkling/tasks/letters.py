@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import random
 
-from thinkling.core.types import Problem, Verdict
+from thinkling.core.types import Problem
+from thinkling.tasks.answers import answer_kind
 from thinkling.tasks.family import Draft, WorkedFamily, Working, pick_wording
-from thinkling.tasks.grading import grade_text
 from thinkling.tasks.words import FIRST_NAMES
 
 SEEN = (
@@ -29,6 +29,7 @@ HELD_OUT = (
 
 class Letters(WorkedFamily):
     name = "letters"
+    kind = answer_kind("letters")
     levels = (2, 3, 4)
     ood_levels = (5, 6)
 
@@ -54,9 +55,6 @@ class Letters(WorkedFamily):
         check = f"Check: {', '.join(f'{name} {letter}' for name, letter in looked)}."
         fix = f"Wait, {', '.join(f'{name} {letter}' for name, letter in pairs)}." if slip else ""
         return Working(text, answer, check, fix)
-
-    def grade(self, problem: Problem, text: str) -> Verdict:
-        return grade_text(text, problem.answer)
 
 
 def _slipped(rng: random.Random, pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:

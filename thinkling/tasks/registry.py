@@ -85,7 +85,7 @@ def family(spec: str, **context: Any) -> Family:
     if spec.endswith((".jsonl", ".json")):
         return Questions(spec)
     if ".py:" in spec:
-        return _checked(spec, _load(spec))
+        return _checked(spec, load_object(spec))
     near = difflib.get_close_matches(spec, all_families, 1)
     hint = f"; did you mean {near[0]}?" if near else ""
     raise UserError(f"expected a family: {', '.join(all_families)}, or FILE.py:NAME, or FILE.jsonl; got {spec!r}{hint}")
@@ -108,14 +108,14 @@ def reward(spec: str) -> Reward:
     """The reward function that ``file.py:name`` names: (problem, assistant message) -> float."""
     if ".py:" not in spec:
         raise UserError(f"expected a reward as FILE.py:NAME; got {spec!r}")
-    found = _load(spec)
+    found = load_object(spec)
     if not callable(found):
         raise UserError(f"{spec}: expected a function (problem, message) -> float; got {type(found).__name__}")
     _check_parameters(spec, found, ("problem", "message"))
     return found
 
 
-def _load(spec: str) -> Any:
+def load_object(spec: str) -> Any:
     """The object ``name`` of the Python file in ``file.py:name``."""
     path, _, name = spec.rpartition(":")
     file = Path(path)

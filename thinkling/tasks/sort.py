@@ -12,9 +12,9 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from thinkling.core.types import Problem, Verdict
+from thinkling.core.types import Problem
+from thinkling.tasks.answers import answer_kind
 from thinkling.tasks.family import Draft, WorkedFamily, Working, pick_wording
-from thinkling.tasks.grading import grade_numbers
 
 # (ascending, descending)
 SEEN = (
@@ -38,6 +38,7 @@ def listed(numbers: Sequence[int]) -> str:
 
 class Sort(WorkedFamily):
     name = "sort"
+    kind = answer_kind("numbers")
     levels = (3, 4, 5, 6)
     ood_levels = (7, 8, 9)
 
@@ -63,9 +64,6 @@ class Sort(WorkedFamily):
         check = f"Check: {sign.join(map(str, taken[-2:] if slip else taken))}."
         fix = f"Wait, {sign.join(map(str, order))}." if slip else ""
         return Working(text, listed(taken), check, fix)
-
-    def grade(self, problem: Problem, text: str) -> Verdict:
-        return grade_numbers(text, [int(item) for item in problem.answer.split(",")])
 
 
 def _buckets(order: Sequence[int]) -> list[tuple[int, list[int]]]:
