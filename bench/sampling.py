@@ -6,7 +6,8 @@ One round is one batch: prompts of 16 to 112 tokens and answers of 32 to 160, dr
 both. The peer (bfloat16, its faster attention of "sdpa" and "eager", prompts padded on the left) runs until
 its longest row is done, as generate does; only each row's own tokens are counted, on both sides.
 Rounds alternate between the two; the ratio is the median of the rounds' ratios. A second table
-gives equal lengths (64 and 128), where nothing is won by dropping finished rows.
+gives equal lengths (64 and 128), where nothing is won by dropping finished rows. With ``--llama``, llama.cpp on the
+same weights in bfloat16 takes part in every round (`llama_peer.py` says what it needs).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import platform
 import random
 import statistics
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -80,11 +82,37 @@ def run_engine(engine: Engine, work: Work, seed: int) -> float:
     return seconds
 
 
+class Llama:
+    """llama.cpp on the same weights, its logits checked against the peer's; opened anew for each batch size."""
+
+    def __init__(self, weights: dict[str, torch.Tensor], threads: int) -> None:
+        from llama_peer import VERSION, LlamaPeer, write_gguf
+
+        self.make, self.threads = LlamaPeer, threads
+        self.folder = tempfile.TemporaryDirectory()
+        self.path = Path(self.folder.name) / "peer.gguf"
+        write_gguf(self.path, weights, CONFIG)
+        ids = [random.Random(1).randrange(1, CONFIG.vocab_size) for _ in range(64)]
+        with torch.inference_mode():
+            wanted = peer_model("eager")(torch.tensor([ids])).logits[0].float().numpy()
+        found = LlamaPeer(self.path, 1, 512, threads).logits(ids)
+        apart = float(abs(found - wanted).max() / abs(wanted).max())
+        print(f"{VERSION}, bfloat16 matrices; its logits are within {apart:.1%} of transformers' in float32")
+        assert apart < 0.05, "llama.cpp computes something else"
+
+    def open(self, batch: int) -> None:
+        self.peer = self.make(self.path, batch, 512, self.threads)
+
+    def run(self, work: Work, seed: int) -> float:
+        return self.peer.run(work, seed)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--batch", type=int, nargs="+", default=[64, 256])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--llama", action="store_true", help="llama.cpp beside them (needs llama-cpp-python and gguf)")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     weights = peer_model("sdpa").state_dict()
@@ -93,6 +121,7 @@ def main() -> None:
         f"torch {torch.__version__}, transformers {transformers.__version__}, numba {numba.__version__}, "
         f"{platform.machine()}, {options.threads} threads, {CONFIG.parameters() / 1e6:.1f}M weights"
     )
+    llama = Llama(weights, options.threads) if options.llama else None
     print(f"{'lengths':8} {'batch':>5} {'peer tok/s':>11} {'engine tok/s':>13} {'ratio':>6}  (range)")
     for equal in (False, True):
         for batch in options.batch:
@@ -103,10 +132,17 @@ def main() -> None:
             taken = {name: run_peer(model, warm) for name, model in peers.items()}
             peer = peers[min(taken, key=lambda name: taken[name])]
             rates: list[tuple[float, float]] = []
+            beside: list[tuple[float, float]] = []  # llama.cpp's rate, and ours over it
+            if llama:
+                llama.open(batch)
+                llama.run(warm, 0)
             for number in range(options.rounds):
                 work = draw_work(batch, rng, equal)
                 useful = sum(new for _, new in work)
                 rates.append((useful / run_peer(peer, work), useful / run_engine(engine, work, number * batch)))
+                if llama:
+                    theirs = useful / llama.run(work, number)
+                    beside.append((theirs, rates[-1][1] / theirs))
             ratios = sorted(ours / theirs for theirs, ours in rates)
             print(
                 f"{'equal' if equal else 'ragged':8} {batch:5} {statistics.median(r[0] for r in rates):11,.0f} "
@@ -114,6 +150,12 @@ def main() -> None:
                 f"({ratios[0]:.2f}-{ratios[-1]:.2f}; peer {peer.config._attn_implementation}, engine {engine.dtype})",
                 flush=True,
             )
+            if beside:
+                print(
+                    f"{'':14} llama.cpp {statistics.median(r[0] for r in beside):,.0f} tok/s; the engine is "
+                    f"{statistics.median(r[1] for r in beside):.2f} times as fast",
+                    flush=True,
+                )
 
 
 if __name__ == "__main__":

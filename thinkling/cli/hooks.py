@@ -6,6 +6,7 @@ from pathlib import Path
 
 from thinkling.engine.backend import LocalBackend
 from thinkling.engine.engine import Engine
+from thinkling.engine.verifiers import open_verifier
 from thinkling.model.checkpoint import load_checkpoint
 from thinkling.model.precision import choose
 from thinkling.tokenizer.bpe import Tokenizer
@@ -17,7 +18,7 @@ def choose_precision(name: str) -> str:
 
 
 def open_backend(model: Path, *, max_len: int, slots: int, precision: str = "auto") -> LocalBackend:
-    """The model in a Hugging Face folder behind the batched engine, ready for rollouts.
+    """The model in a Hugging Face folder behind the batched engine, ready for rollouts; it opens verifiers, too.
 
     ``max_len``: tokens of prompt and answer together, cut to what the model holds; ``slots``: sequences
     at once; ``precision``: number format of the computation.
@@ -26,4 +27,4 @@ def open_backend(model: Path, *, max_len: int, slots: int, precision: str = "aut
     tokenizer = Tokenizer.load(model)
     length = min(max_len, config.max_position_embeddings)
     engine = Engine(weights, config, slots=slots, max_len=length, dtype=precision, tokenizer=tokenizer)
-    return LocalBackend(engine, tokenizer, name=model.name)
+    return LocalBackend(engine, tokenizer, name=model.name, verifiers=open_verifier)

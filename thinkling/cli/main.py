@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from thinkling.cli import measure
+from thinkling.cli.bulls_and_cows import app as bulls_and_cows
+from thinkling.cli.grade import grade
 from thinkling.core.errors import UserError
 from thinkling.core.stages import STAGES
 
@@ -42,7 +45,10 @@ Text = Annotated[
     typer.Option("--text", help="Plain text or JSONL (file or folder) instead of the crawl, for the data stage."),
 ]
 Out = Annotated[Path, typer.Option("--out", help="Folder of the run: one subfolder per artifact.")]
-Model = Annotated[str, typer.Argument(help='Folder of a model (runs/nano/rl, a Qwen3 checkpoint), or "nano".')]
+Model = Annotated[
+    str, typer.Argument(help='Folder of a model (runs/nano/rl, or a Qwen or Llama-3 checkpoint), or "nano".')
+]
+AnyModel = Annotated[str, typer.Argument(help='Folder of a model, "nano", or openai:MODEL@BASE_URL.')]
 Temperature = Annotated[float, typer.Option(min=0.0, help="0 is greedy; 1 is the model's own distribution.")]
 Think = Annotated[
     bool | None,
@@ -96,6 +102,11 @@ def _stage_command(stage: str) -> Callable[..., None]:
         if settings:
             typer.echo(settings_table(stage))
             return
+        if stage == "report" and recipe is not None and recipe.is_dir():
+            from thinkling.cli.evaluation import report
+
+            report(recipe)
+            return
         if recipe is None or out is None:
             raise UserError(f"expected: thinkling {stage} RECIPE.toml --out RUN_FOLDER (or --settings)")
         kind = read_planned(recipe).table["stage"]
@@ -104,7 +115,12 @@ def _stage_command(stage: str) -> Callable[..., None]:
         artifact = run_stage(recipe, out, parents=_roles(parent or []), force=force, text=text or (), hooks=HOOKS)
         typer.echo(f"{artifact.path}  {artifact.manifest.id}")
 
-    command.__doc__ = f"{STAGES[stage].does}\n\nThe keys of its recipe: `thinkling {stage} --settings`."
+    also = (
+        "\n\nGiven the folder of an evaluation (`thinkling eval`), its report, graded anew."
+        if stage == "report"
+        else ""
+    )
+    command.__doc__ = f"{STAGES[stage].does}{also}\n\nThe keys of its recipe: `thinkling {stage} --settings`."
     return command
 
 
@@ -149,14 +165,31 @@ def chat(
 
 @app.command(rich_help_panel="Ask")
 def ask(
-    model: Model,
+    model: AnyModel,
     question: str,
+    strategy: Annotated[
+        str | None, typer.Option(help="Ask through a strategy: cot, sc:n=16, ... (see `thinkling strategies`).")
+    ] = None,
+    kind: Annotated[
+        str, typer.Option(help="What answers a strategy reads: number, yes-no, choice:A-E, letters, text, math.")
+    ] = "text",
+    exemplars: Annotated[Path | None, typer.Option(help="File of worked examples, for few-shot and cot.")] = None,
+    text: Annotated[bool, typer.Option("--text", help="Ask in plain text (Q: ... A:), as a base model needs.")] = False,
     temperature: Temperature = 0.0,
     think: Think = None,
     max_tokens: MaxTokens = None,
     seed: Seed = 0,
 ) -> None:
-    """Ask one question: thinking (dimmed) and answer go to the terminal, only the answer into a pipe."""
+    """Ask one question: thinking (dimmed) and answer go to the terminal, only the answer into a pipe.
+
+    With a strategy, its candidates, its vote and its cost are shown as well.
+    """
+    if strategy is not None or model.startswith("openai:") or text:
+        from thinkling.cli.asking import Question, ask
+
+        chosen = strategy or "plain"
+        ask(model, Question(question, chosen, kind, exemplars, text, think, temperature, max_tokens or 512, seed))
+        return
     from thinkling.cli.chat import Chat
     from thinkling.core.types import Sampling
 
@@ -192,6 +225,11 @@ def complete(
         on_token=lambda token: typer.echo(stream.push(token), nl=False),
     )
     typer.echo(stream.flush())
+
+
+measure.register(app)
+app.command(rich_help_panel=measure.PANEL)(grade)
+app.add_typer(bulls_and_cows, name="bulls-and-cows", rich_help_panel=measure.PANEL)
 
 
 @app.command(rich_help_panel="Look")

@@ -1,0 +1,191 @@
+"""An evaluation end to end over a scripted model: one pool, resumed at the sample, regraded without sampling."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from thinkling.core.errors import UserError
+from thinkling.core.seeds import derive, stream
+from thinkling.core.types import Sample, Score, Scored, Usage
+from thinkling.evaluate.attempts import ATTEMPTS, JUDGEMENTS, Pool
+from thinkling.evaluate.comparing import compare_folders
+from thinkling.evaluate.evaluation import RESULTS, SCORES, Settings, evaluate, read, smallest_difference
+from thinkling.evaluate.voting import maj_at_k
+from thinkling.rollout.backend import Backend
+from thinkling.rollout.scripted import Scripted
+
+PROBLEMS = 12
+
+
+@pytest.fixture
+def questions(tmp_path: Path) -> Path:
+    path = tmp_path / "sums.jsonl"
+    rows = [{"question": f"What is {n} + {n}?", "answer": str(2 * n)} for n in range(PROBLEMS)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def settings(task: Path, *strategies: str, **more: object) -> Settings:
+    return Settings("m", "m", (str(task),), strategies, max_tokens=100, **more)  # type: ignore[arg-type]
+
+
+def unsteady(effect: Sample, index: int) -> str:
+    """Right three times in five by the sample's seed, else off by one, or no number at all."""
+    n = int(effect.messages[0].text.split()[2])
+    luck = stream(derive(effect.seed, index), "luck").random()
+    if luck < 0.1:
+        return "I do not know"
+    return f"The answer is {2 * n if luck < 0.7 else 2 * n + 1}."
+
+
+def judged(effect: Score) -> Scored:
+    value = 0.9 if int(effect.turn.text.strip(".").split()[-1].replace("know", "0")) % 2 == 0 else 0.2
+    return Scored((-1.0,), value, Usage(prompt=5, calls=1))
+
+
+def scripted() -> Scripted:
+    return Scripted(unsteady, score=judged)
+
+
+def never() -> Backend:
+    raise AssertionError("the backend was opened, though nothing is missing")
+
+
+SPECS = ("plain", "sc:n=8", "sc:n=4", "bon:n=8,verifier=v", "vote:n=4,verifier=v", "sc:n=8,error=0.2,batch=2")
+
+
+def test_strategies_that_vote_share_one_pool(tmp_path: Path, questions: Path) -> None:
+    model = scripted()
+    made = evaluate(settings(questions, *SPECS), tmp_path / "e", lambda: model)
+    samples = [effect for effect in model.submitted if isinstance(effect, Sample)]
+    assert len(samples) == PROBLEMS * (1 + 8) == made.sampled
+    assert len({effect.seed for effect in samples}) == len(samples)
+    assert len(model.submitted) - len(samples) == PROBLEMS * 8, "each sample is judged once"
+    lines = (
+        (tmp_path / "e" / ATTEMPTS).read_bytes().count(b"\n"),
+        (tmp_path / "e" / JUDGEMENTS).read_bytes().count(b"\n"),
+    )
+    assert lines == (PROBLEMS * 9, PROBLEMS * 8)
+
+
+def test_scores_and_costs_are_those_counted_by_hand(tmp_path: Path, questions: Path) -> None:
+    made = evaluate(settings(questions, *SPECS), tmp_path / "e", scripted)
+    four = made.outcomes["sc:n=4"]["sums"]
+    eight = made.outcomes["sc:n=8"]["sums"]
+    for small, large in zip(four, eight, strict=True):
+        assert large.reads[:4] == small.reads, "the smaller vote takes the first of the same samples"
+        answers = [one.answer for one in large.reads]
+        assert large.score == pytest.approx(maj_at_k(answers, {large.problem.answer: 1.0}, 8))
+        assert large.curve[3] == pytest.approx(maj_at_k(answers, {large.problem.answer: 1.0}, 4))
+        assert large.cost.completion == sum(one.attempt.usage.completion for one in large.reads)
+    for one in made.outcomes["vote:n=4,verifier=v"]["sums"]:
+        assert one.cost.prompt == sum(read.attempt.usage.prompt + 5 for read in one.reads), "verifiers are paid for"
+    row = made.table["strategies"]["sc:n=8"]
+    assert row["accuracy"]["value"] == pytest.approx(sum(one.score or 0 for one in eight) / PROBLEMS)
+    assert sum(row["statuses"].values()) == PROBLEMS * 8 and row["statuses"]["unparsed"] > 0
+    adaptive = made.table["strategies"]["sc:error=0.2,n=8,batch=2".replace("error=0.2,n=8", "n=8,error=0.2")]
+    assert adaptive["attempts"] < 8
+    assert {point["name"] for point in made.table["frontier"]} == set(made.table["strategies"])
+
+
+class Breaking(Scripted):
+    """Ends the program after so many samples, as kill -9 does."""
+
+    left = 37
+
+    def submit(self, effect: Sample | Score) -> int:
+        self.left -= isinstance(effect, Sample)
+        if self.left < 0:
+            raise KeyboardInterrupt
+        return super().submit(effect)
+
+
+def test_a_run_that_was_cut_off_goes_on_at_the_sample(tmp_path: Path, questions: Path) -> None:
+    asked = settings(questions, "plain", "sc:n=8")
+    whole = evaluate(asked, tmp_path / "whole", scripted)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(asked, tmp_path / "cut", lambda: Breaking(unsteady, patience=lambda ticket: 1 + ticket % 3))
+    kept = (tmp_path / "cut" / ATTEMPTS).read_bytes()
+    assert not (tmp_path / "cut" / RESULTS).exists()
+    (tmp_path / "cut" / ATTEMPTS).write_bytes(kept + b'{"key": "torn')
+    model = scripted()
+    again = evaluate(asked, tmp_path / "cut", lambda: model)
+    assert len(model.submitted) == PROBLEMS * 9 - kept.count(b"\n")
+    assert again.table["strategies"] == whole.table["strategies"]
+    assert (tmp_path / "cut" / SCORES).read_bytes() == (tmp_path / "whole" / SCORES).read_bytes()
+
+
+def test_grading_can_be_redone_without_sampling(tmp_path: Path, questions: Path) -> None:
+    asked = settings(questions, "plain", "sc:n=4")
+    first = evaluate(asked, tmp_path / "e", scripted)
+    assert evaluate(asked, tmp_path / "e", never).table == first.table
+    assert read(tmp_path / "e").table == first.table
+    more = evaluate(settings(questions, "plain", "sc:n=4", "sc:n=3"), tmp_path / "e", never)
+    assert "sc:n=3" in more.table["strategies"]
+
+
+@pytest.mark.parametrize("change", [{"seed": 1}, {"max_tokens": 50}, {"think": True}, {"model_id": "other"}])
+def test_whatever_decides_a_sample_is_part_of_its_key(
+    tmp_path: Path, questions: Path, change: dict[str, object]
+) -> None:
+    from dataclasses import replace
+
+    asked = settings(questions, "plain")
+    evaluate(asked, tmp_path / "e", scripted)
+    model = scripted()
+    evaluate(replace(asked, **change), tmp_path / "e", lambda: model)  # type: ignore[arg-type]
+    assert len(model.submitted) == PROBLEMS
+
+
+def failing(share: float) -> Callable[[Sample, int], str | Exception]:
+    def reply(effect: Sample, index: int) -> str | Exception:
+        broken = stream(effect.seed, "fault").random() < share
+        return ConnectionError("gone") if broken else unsteady(effect, index)
+
+    return reply
+
+
+def test_failed_attempts_never_vote_are_counted_and_are_tried_again(tmp_path: Path, questions: Path) -> None:
+    asked = settings(questions, "sc:n=8")
+    made = evaluate(asked, tmp_path / "e", lambda: Scripted(failing(0.3)))
+    errors = made.table["strategies"]["sc:n=8"]["statuses"]["error"]
+    assert 0 < errors < PROBLEMS * 8
+    model = scripted()
+    whole = evaluate(asked, tmp_path / "e", lambda: model)
+    assert len(model.submitted) == errors and "error" not in whole.table["strategies"]["sc:n=8"]["statuses"]
+    with pytest.raises(UserError, match="none of the 96 answers.*ConnectionError: gone"):
+        evaluate(asked, tmp_path / "dead", lambda: Scripted(failing(1.0)))
+
+
+def test_what_cannot_be_served_is_refused_before_a_token_is_spent(tmp_path: Path, questions: Path) -> None:
+    model = Scripted(unsteady)
+    with pytest.raises(UserError, match="beam.*needs until, value.*'scripted'"):
+        evaluate(settings(questions, "plain", "beam:verifier=v"), tmp_path / "e", lambda: model)
+    assert not model.submitted
+
+
+def test_a_line_that_is_no_attempt_is_named(tmp_path: Path, questions: Path) -> None:
+    evaluate(settings(questions, "plain"), tmp_path / "e", scripted)
+    with open(tmp_path / "e" / ATTEMPTS, "a") as file:
+        file.write("[]\nnonsense\n")
+    with pytest.raises(UserError, match=f"{ATTEMPTS}:13"):
+        Pool(tmp_path / "e")
+
+
+def test_models_are_compared_over_the_problems_they_share(tmp_path: Path, questions: Path) -> None:
+    evaluate(settings(questions, "plain"), tmp_path / "a", lambda: Scripted(lambda effect, index: "The answer is 0."))
+    evaluate(settings(questions, "plain"), tmp_path / "b", scripted)
+    (pair,) = compare_folders([tmp_path / "a", tmp_path / "b"])
+    assert (pair.left, pair.right) == ("a: plain", "b: plain") and pair.difference.n == PROBLEMS
+    assert pair.difference.value < 0 and pair.wins + pair.losses + pair.ties == PROBLEMS
+    with pytest.raises(UserError, match="two strategies"):
+        compare_folders([tmp_path / "a"])
+
+
+def test_what_a_run_can_show_is_said_before_it_starts() -> None:
+    assert "can show a difference of" in smallest_difference(500)
+    assert "hardly" in smallest_difference(3)

@@ -1,0 +1,37 @@
+"""Comparing evaluations: the same problems under different models, strategies or settings, pair by pair."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from thinkling.core.errors import UserError
+from thinkling.evaluate.comparison import Comparison, all_pairs
+from thinkling.evaluate.evaluation import SCORES, read_settings
+
+Scores = dict[str, dict[str, dict[str, float]]]
+
+
+def compare_folders(folders: Sequence[Path], seed: int = 0) -> list[Comparison]:
+    """Every pair of strategies out of these evaluations, over the problems that a pair shares, Holm-corrected.
+
+    A strategy is called by its spec, and by its folder's name too where there is more than one folder. Raises
+    UserError where a pair has no problem in common.
+    """
+    found: Scores = {}
+    for folder in folders:
+        for name, made in _scores(folder).items():
+            found[name if len(folders) == 1 else f"{folder.name}: {name}"] = made
+    if len(found) < 2:
+        raise UserError(f"expected two strategies or more to compare; found {', '.join(found) or 'none'}")
+    return all_pairs(found, seed=seed)
+
+
+def _scores(folder: Path) -> Scores:
+    read_settings(folder)
+    try:
+        made: Scores = json.loads((folder / SCORES).read_text(encoding="utf-8"))["scores"]
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"{folder / SCORES}: cannot be read ({error}); run the evaluation again") from None
+    return made
