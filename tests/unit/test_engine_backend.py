@@ -265,3 +265,14 @@ def test_effects_finish_in_any_order_and_can_be_cancelled() -> None:
 def test_cut_drops_characters_of_the_last_part_only() -> None:
     assert cut(Message.assistant("émile", think="hm"), 3) == Message.assistant("ém", think="hm")
     assert cut(Message.assistant("x"), 0) == Message.assistant("x")
+
+
+@pytest.mark.parametrize("tag", ["<think>", "</think>", "<|im_end|>", "<tool_call>"])
+def test_pieces_spell_the_turn_whatever_it_begins_with(tag: str) -> None:
+    """Tags in place spell nothing, tags out of place their own text: an answer is found where it stands."""
+    forced = (tokenizer().special[tag],)
+    sampling = Sampling(temperature=1.0, max_tokens=40)
+    for seed in range(8):
+        sampled = ask(Sample(ASK, sampling, seed, top_logprobs=2, forced=forced))[0]
+        assert "".join(sampled.pieces) == "".join(part.text for part in sampled.message.parts)
+        assert len(sampled.pieces) == len(sampled.top) == 1 + sampled.tokens.origins.count("sampled")

@@ -13,7 +13,8 @@ from thinkling.core.seeds import derive, stream
 from thinkling.core.types import Sample, Score, Scored, Usage
 from thinkling.evaluate.attempts import ATTEMPTS, JUDGEMENTS, Pool
 from thinkling.evaluate.comparing import compare_folders
-from thinkling.evaluate.evaluation import RESULTS, SCORES, Settings, evaluate, read, smallest_difference
+from thinkling.evaluate.evaluation import RESULTS, SCORES, Settings, evaluate, prepare, read, smallest_difference
+from thinkling.evaluate.perturbing import perturb_all
 from thinkling.evaluate.voting import maj_at_k
 from thinkling.rollout.backend import Backend
 from thinkling.rollout.scripted import Scripted
@@ -159,6 +160,45 @@ def test_failed_attempts_never_vote_are_counted_and_are_tried_again(tmp_path: Pa
     assert len(model.submitted) == errors and "error" not in whole.table["strategies"]["sc:n=8"]["statuses"]
     with pytest.raises(UserError, match="none of the 96 answers.*ConnectionError: gone"):
         evaluate(asked, tmp_path / "dead", lambda: Scripted(failing(1.0)))
+
+
+def test_a_strategy_that_always_fails_is_named_and_spoils_nothing(tmp_path: Path, questions: Path) -> None:
+    def reply(effect: Sample, index: int) -> str | Exception:
+        return ValueError("no steps") if "step by step" in effect.prefix else unsteady(effect, index)
+
+    asked = settings(questions, "plain", "zs-cot", "direct")
+    made = evaluate(asked, tmp_path / "e", lambda: Scripted(reply))
+    row = made.table["strategies"]["zs-cot"]
+    assert row["accuracy"] is None and row["unscored"] == PROBLEMS == row["statuses"]["error"]
+    assert [(pair["left"], pair["right"]) for pair in made.table["comparisons"]] == [("plain", "direct")]
+    again = read(tmp_path / "e")
+    assert again.table["strategies"]["zs-cot"]["statuses"] == row["statuses"], "failures are counted when read again"
+
+
+def test_a_problem_asked_again_with_something_changed_is_paired_with_its_parent(tmp_path: Path) -> None:
+    """A model that knows the first problems by heart is caught; one that adds up is not."""
+    asked = Settings("m", "m", ("chain",), ("plain",), problems=40, max_tokens=100, perturb=("renumbered", "renamed"))
+    golds: dict[str, str] = {}
+
+    def reasons(effect: Sample, index: int) -> str:
+        return f"The answer is {golds[effect.messages[0].text]}."
+
+    tasks, _ = prepare(asked)
+    changed = perturb_all(tasks, asked.perturb, asked.seed)
+    children = [problem for task in changed[0].children for problem in task.problems]
+    by_key = {problem.key: problem for problem in tasks[0].problems}
+    golds = {problem.prompt: problem.answer for problem in (*tasks[0].problems, *children)}
+    honest = evaluate(asked, tmp_path / "honest", lambda: Scripted(reasons))
+    assert {task.name for task in changed[0].children} == {"chain, renumbered", "chain, renamed"}
+    assert honest.table["recite"]["strategies"]["plain"]["chain"]["renumbered"]["verdict"] == "reasons"
+    assert set(honest.table["tasks"]) == {"chain"}, "children do not count in the accuracy"
+
+    golds = {child.prompt: by_key[child.meta["parent"]].answer for child in children} | {
+        problem.prompt: problem.answer for problem in tasks[0].problems
+    }
+    recited = evaluate(asked, tmp_path / "recited", lambda: Scripted(reasons))
+    found = recited.table["recite"]["strategies"]["plain"]["chain"]["renumbered"]
+    assert found["verdict"] == "recites" and found["recited"]["value"] == 1.0
 
 
 def test_what_cannot_be_served_is_refused_before_a_token_is_spent(tmp_path: Path, questions: Path) -> None:

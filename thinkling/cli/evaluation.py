@@ -74,6 +74,13 @@ def show(made: Evaluation, console: Console) -> None:
             console.print(f"{name}: {row['unscored']} problems have no score, all their attempts failed", style="red")
         if "confidence" in row:
             console.print(f"{name}: {row['confidence']['above_80']['sentence']}", highlight=False)
+    for name, by_task in made.table.get("recite", {}).get("strategies", {}).items():
+        for task, kinds in by_task.items():
+            for row in kinds.values():
+                console.print(f"{name}, {task}, {row['sentence']}", highlight=False)
+    for row in made.table.get("recite", {}).get("refused", []):
+        text = f"{row['task']}: {row['problems']:,} problems not {row['perturbation']}: {row['reason']}"
+        console.print(text, style="dim", highlight=False)
     pairs = [Comparison(**{**pair, "difference": estimate(pair["difference"])}) for pair in made.table["comparisons"]]
     show_pairs(pairs, console)
 

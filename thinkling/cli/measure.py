@@ -50,6 +50,13 @@ def evaluate(
     text: Annotated[bool, typer.Option("--text", help="Ask in plain text (Q: ... A:), as a base model needs.")] = False,
     exemplars: Annotated[Path | None, typer.Option(help="File of worked examples for few-shot and cot.")] = None,
     world: Annotated[Path | None, typer.Option(help="Folder of the world, for the family facts.")] = None,
+    perturb: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Ask every problem again, changed: renamed, renumbered, 'irrelevant clause', 'one more step' "
+            "(repeatable): does it reason, or recite?"
+        ),
+    ] = None,
     stop: Annotated[
         list[str] | None, typer.Option(help="Text that ends an answer, \\\\n for a line break (repeatable).")
     ] = None,
@@ -85,6 +92,7 @@ def evaluate(
             text=text,
             exemplars=str(exemplars or ""),
             facts=str(world / "facts.jsonl") if world else "",
+            perturb=tuple(perturb or ()),
             question_field=question_field,
             answer_field=answer_field,
             choices_field=choices_field,

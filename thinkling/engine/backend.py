@@ -27,8 +27,7 @@ from thinkling.core.types import (
 from thinkling.engine.engine import Engine, scoring_request
 from thinkling.engine.scoring import judged
 from thinkling.tokenizer.bpe import Tokenizer
-from thinkling.tokenizer.chat import TAGS, opening_ids, parse, prompt_ids, stop_ids
-from thinkling.tokenizer.stream import TextStream
+from thinkling.tokenizer.chat import TAGS, opening_ids, parse, prompt_ids, spelled, stop_ids
 
 PATIENCE = 16  # steps after which poll returns even if nothing has finished
 
@@ -189,10 +188,9 @@ class LocalBackend:
 
     def _shown(self, completion: Completion) -> tuple[tuple[tuple[TopToken, ...], ...], tuple[str, ...]]:
         """The likeliest tokens at each place, with their texts, and the text that each token completes."""
-        decode, special = self.tokenizer.decode, set(self.tokenizer.special.values())
+        decode = self.tokenizer.decode
         top = tuple(tuple(TopToken(at, logprob, decode([at])) for at, logprob in place) for place in completion.top)
-        stream = TextStream(self.tokenizer)
-        return top, tuple("" if token in special else stream.push(token) for token in completion.tokens)
+        return top, tuple(spelled(self.tokenizer, completion.tokens))
 
     def _after_stop(self, said: Sequence[int], stops: tuple[str, ...]) -> int:
         """Characters of the text at the end of ``said`` from the first stop string on; 0 if there is none."""

@@ -56,7 +56,7 @@ class Judgement:
 def attempt_key(model: str, strategy: str, ask: Sample, extra: str = "") -> str:
     """The hash of all that decides an attempt; ``extra`` stands for exemplars, or a user's file."""
     asked = [[message.role, [[part.kind, part.text] for part in message.parts]] for message in ask.messages]
-    sampling = asdict(ask.sampling)
+    sampling = {name: getattr(ask.sampling, name) for name in ask.sampling.__slots__}  # asdict copies deeply
     return content_key(json.dumps([model, strategy, asked, ask.prefix, ask.think, sampling, ask.seed, extra]))
 
 

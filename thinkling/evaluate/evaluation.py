@@ -19,6 +19,7 @@ from thinkling.core.types import Sampling
 from thinkling.evaluate.attempts import Pool
 from thinkling.evaluate.browse.page import write_page
 from thinkling.evaluate.outcomes import Outcome, Reader
+from thinkling.evaluate.perturbing import Perturbed, perturb_all, recite_table
 from thinkling.evaluate.plan import Plan, plan
 from thinkling.evaluate.power import detectable_difference
 from thinkling.evaluate.results import Table, scores, tabulate, total
@@ -53,6 +54,7 @@ class Settings:
     answer_field: str = ""
     choices_field: str = ""
     stop: tuple[str, ...] = ()
+    perturb: tuple[str, ...] = ()
 
     @property
     def asking(self) -> Asking:
@@ -89,25 +91,28 @@ def evaluate(settings: Settings, folder: Path, open_backend: Callable[[], Backen
     and for a strategy that the backend cannot serve, before a token is spent.
     """
     tasks, plans = prepare(settings)
+    changed = perturb_all(tasks, settings.perturb, settings.seed)
     with locked(folder), Pool(folder) as pool:
         (folder / EVAL).write_text(json.dumps(asdict(settings), indent=1) + "\n", encoding="utf-8")
-        made = _sample(pool, tasks, plans, settings, open_backend)
-        return _finish(pool, tasks, plans, settings, folder, made)
+        everything = [*tasks, *(child for one in changed for child in one.children)]
+        made = _sample(pool, everything, plans, settings, open_backend)
+        return _finish(pool, tasks, plans, changed, settings, folder, made)
 
 
 def read(folder: Path) -> Evaluation:
     """The evaluation in ``folder``, graded anew from its pool, without sampling."""
     settings = read_settings(folder)
     tasks, plans = prepare(settings)
+    changed = perturb_all(tasks, settings.perturb, settings.seed)
     with locked(folder), Pool(folder) as pool:
-        return _finish(pool, tasks, plans, settings, folder, 0)
+        return _finish(pool, tasks, plans, changed, settings, folder, 0)
 
 
 def read_settings(folder: Path) -> Settings:
     """Raises UserError where ``folder`` holds no evaluation."""
     try:
         row: dict[str, Any] = json.loads((folder / EVAL).read_text(encoding="utf-8"))
-        lists = {name: tuple(row[name]) for name in ("tasks", "strategies", "stop")}
+        lists = {name: tuple(row[name]) for name in ("tasks", "strategies", "stop", "perturb")}
         return Settings(**{**row, **lists})
     except FileNotFoundError:
         raise UserError(
@@ -187,12 +192,20 @@ def _sample(
 
 
 def _finish(
-    pool: Pool, tasks: list[Task], plans: list[Plan], settings: Settings, folder: Path, sampled: int
+    pool: Pool,
+    tasks: list[Task],
+    plans: list[Plan],
+    changed: list[Perturbed],
+    settings: Settings,
+    folder: Path,
+    sampled: int,
 ) -> Evaluation:
     reader = Reader(pool, settings.asking)
     outcomes = {made.spec: {task.name: reader.outcomes(task, made) for task in tasks} for made in plans}
     table = tabulate(tasks, plans, outcomes, settings.seed)
     table["settings"] = asdict(settings)
+    if changed:
+        table["recite"] = recite_table(changed, plans, reader, settings.seed)
     _write(folder / RESULTS, table)
     costs = {
         name: {task: {one.problem.key: total(one) for one in made} for task, made in by_task.items()}

@@ -16,7 +16,7 @@ import numpy as np
 from thinkling.core.types import Problem, Usage
 from thinkling.evaluate.attempts import Attempt, Judgement, Pool
 from thinkling.evaluate.plan import Plan
-from thinkling.evaluate.sampling import Asking, wanted
+from thinkling.evaluate.sampling import Asking, failed, wanted
 from thinkling.evaluate.scored_voting import best_of_curves, weighted_curves
 from thinkling.evaluate.tasks import Task
 from thinkling.evaluate.voting import agreement, maj_curve
@@ -61,21 +61,19 @@ class Reader:
 
     def __init__(self, pool: Pool, asking: Asking) -> None:
         self.pool, self.asking = pool, asking
-        self._found: dict[tuple[str, str, float], tuple[int, dict[str, list[Attempt | None]]]] = {}
+        self._found: dict[tuple[str, str, float], tuple[int, dict[str, list[Attempt]]]] = {}
         self._read: dict[str, tuple[str | None, float | None, str]] = {}
 
     def outcomes(self, task: Task, plan: Plan) -> list[Outcome]:
-        """One outcome per problem that has all its attempts in the pool."""
+        """One outcome per problem. What the pool lacks could not be sampled, in this run or an earlier one."""
         found = self._attempts(task, plan)
-        whole = []
-        for problem in {problem.key: problem for problem in task.problems}.values():
-            attempts = found[problem.key][: plan.n]
-            if None not in attempts:
-                whole.append((problem, [self._judged(task, problem, one, plan) for one in attempts if one]))
-        return combined(whole, plan)
+        distinct = {problem.key: problem for problem in task.problems}.values()
+        return combined(
+            [(p, [self._judged(task, p, one, plan) for one in found[p.key][: plan.n]]) for p in distinct], plan
+        )
 
-    def _attempts(self, task: Task, plan: Plan) -> dict[str, list[Attempt | None]]:
-        """Per problem, the attempts that its plan wants, or more of them; None where the pool has none.
+    def _attempts(self, task: Task, plan: Plan) -> dict[str, list[Attempt]]:
+        """Per problem, the attempts that its plan wants, or more of them.
 
         The keys of attempts are hashes of whole prompts, so they are found once for all plans that share a leaf.
         """
@@ -84,7 +82,7 @@ class Reader:
         if most < plan.n:
             found = {problem.key: [] for problem in task.problems}
             for one in wanted([task], [plan], self.asking):
-                found[one.problem.key].append(self.pool.attempts.get(one.key))
+                found[one.problem.key].append(self.pool.attempts.get(one.key) or failed(one, "never answered"))
             self._found[name] = plan.n, found
         return found
 

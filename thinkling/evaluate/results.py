@@ -34,12 +34,13 @@ Outcomes = Mapping[str, Mapping[str, Sequence[Outcome]]]
 
 def tabulate(tasks: Sequence[Task], plans: Sequence[Plan], outcomes: Outcomes, seed: int) -> Table:
     """Everything the pool says about these strategies on these tasks."""
-    names = [plan.spec for plan in plans]
+    # A strategy none of whose attempts gave an answer has no score to compare; its row says so.
+    alive = {name: made for name, made in outcomes.items() if any(scores({name: made})[name].values())}
     return {
         "tasks": {task.name: {"problems": len(task.problems)} for task in tasks},
         "strategies": {plan.spec: _strategy(plan, outcomes[plan.spec], seed) for plan in plans},
-        "comparisons": [asdict(row) for row in all_pairs(scores(outcomes), seed=seed)] if len(names) > 1 else [],
-        "frontier": [asdict(point) for point in frontier(_costs(outcomes), seed=seed)] if len(names) > 1 else [],
+        "comparisons": [asdict(row) for row in all_pairs(scores(alive), seed=seed)] if len(alive) > 1 else [],
+        "frontier": [asdict(point) for point in frontier(_costs(alive), seed=seed)] if len(alive) > 1 else [],
     }
 
 

@@ -18,6 +18,8 @@ from thinkling.reasoning.strategy import Setting, Strategy, as_policy, check
 from thinkling.rollout.backend import Backend
 from thinkling.rollout.driver import Failure, Rollout, drive
 
+_NOTHING = Usage()
+
 
 @dataclass(frozen=True, slots=True)
 class Asking:
@@ -140,24 +142,32 @@ def _judged(one: Wanted, by: str, pool: Pool) -> Rollout[list[float]]:
     return judged(one.ask, [sampled], how, by if how == "verifier" else "")
 
 
+def failed(one: Wanted, error: str, usage: Usage = _NOTHING) -> Attempt:
+    """The attempt that gave no answer."""
+    return Attempt(**_about(one), usage=usage, text="", thinking=None, finish="abort", error=error)
+
+
 def _attempt(one: Wanted, outcome: Sampled | Failure, usage: Usage) -> Attempt:
-    about: dict[str, Any] = {
-        "key": one.key,
-        "task": one.task.name,
-        "problem": one.problem.key,
-        "strategy": one.leaf,
-        "temperature": one.ask.sampling.temperature,
-        "index": one.index,
-        "usage": usage,
-    }
     if isinstance(outcome, Failure):
-        return Attempt(**about, text="", thinking=None, finish="abort", error=outcome.error)
+        return failed(one, outcome.error, usage)
     message = outcome.message
     return Attempt(
-        **about,
+        **_about(one),
+        usage=usage,
         text=message.text,
         thinking=message.thinking,
         finish=outcome.finish,
         tied=tied_texts(outcome),
         trace=shown(outcome.trace),
     )
+
+
+def _about(one: Wanted) -> dict[str, Any]:
+    return {
+        "key": one.key,
+        "task": one.task.name,
+        "problem": one.problem.key,
+        "strategy": one.leaf,
+        "temperature": one.ask.sampling.temperature,
+        "index": one.index,
+    }

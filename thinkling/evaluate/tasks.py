@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from thinkling.core.errors import UserError
 from thinkling.core.seeds import derive
@@ -14,6 +15,7 @@ from thinkling.tasks.answers import AnswerKind, answer_kind, kind_of
 from thinkling.tasks.benchmarks import Fields
 from thinkling.tasks.exemplars import Exemplar, exemplars_of, read_exemplars
 from thinkling.tasks.family import Family, pose
+from thinkling.tasks.perturb.children import Children, perturbations
 from thinkling.tasks.questions import Questions
 from thinkling.tasks.registry import all_families, family
 from thinkling.tasks.rows import read_rows
@@ -22,14 +24,17 @@ from thinkling.tasks.sets import problems
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """Problems to ask, how each one's answer is read, how it is graded, and worked examples to show first."""
+    """Problems to ask, how each one's answer is read, how it is graded, and worked examples to show first.
+
+    ``grader`` is what grades: the family, or the benchmark, by which problems can be perturbed.
+    """
 
     name: str
     problems: tuple[Problem, ...]
     kind: Callable[[Problem], AnswerKind]
     grade: Callable[[Problem, str], Verdict]
     exemplars: tuple[Exemplar, ...] = ()
-    family: Family | None = None
+    grader: Any = None
 
 
 def open_task(
@@ -54,7 +59,7 @@ def open_task(
         return _family_task(family(spec, **context), n or 500, seed, split, shown)
     if spec.startswith("gym:"):
         made = gym.load(spec.removeprefix("gym:"), n or 100, seed)
-        return Task(made.name, made.problems, lambda problem: answer_kind("text"), made.grade, shown)
+        return Task(made.name, made.problems, lambda problem: answer_kind("text"), made.grade, shown, made)
     path, _, part = spec.partition("#")
     if not Path(path).is_file():
         raise UserError(
@@ -64,11 +69,22 @@ def open_task(
     if fields is None and _in_our_form(Path(path)):
         own = Questions(path)
         mine = tuple(pose(own.name, draft) for draft in own.rows)
-        return Task(own.name, _chosen(mine, n, seed), lambda problem: kind_of(own, problem), own.grade, shown)
+        return Task(own.name, _chosen(mine, n, seed), lambda problem: kind_of(own, problem), own.grade, shown, own)
     bench = benchmarks.load(Path(path), fields=fields, task=part or None)
     kind = answer_kind(bench.kind)
     chosen = _chosen(bench.problems, n, seed)
-    return Task(bench.name, chosen, lambda problem: kind, bench.grade, shown)
+    return Task(bench.name, chosen, lambda problem: kind, bench.grade, shown, bench)
+
+
+def perturbed(task: Task, kinds: Sequence[str], seed: int) -> tuple[list[Task], Children]:
+    """A task for each kind of perturbation, with its children of the task's problems; and what was refused, and why."""
+    children = perturbations(task.problems, {problem.family: task.grader for problem in task.problems}, kinds, seed)
+    made = []
+    for kind in kinds:
+        some = tuple(problem for problem in children.problems if problem.meta["perturbation"] == kind)
+        if some:
+            made.append(replace(task, name=f"{task.name}, {kind}", problems=some))
+    return made, children
 
 
 def _in_our_form(path: Path) -> bool:

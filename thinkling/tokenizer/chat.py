@@ -24,6 +24,7 @@ from typing import Any
 from thinkling.core.types import Message, Part, PartKind
 from thinkling.tokenizer.bpe import Tokenizer
 from thinkling.tokenizer.protocol import CHATML, LLAMA3
+from thinkling.tokenizer.stream import TextStream
 
 END_OF_TEXT = "<|endoftext|>"
 START, END = CHATML.start, CHATML.end
@@ -137,6 +138,32 @@ def parse(tokenizer: Tokenizer, ids: Sequence[int], thinking: bool = False) -> M
     if kind == "text" and (not parts or parts[-1].kind == "think"):
         parts.append(Part("text", ""))
     return Message("assistant", tuple(parts))
+
+
+def spelled(tokenizer: Tokenizer, ids: Sequence[int]) -> list[str]:
+    """What each id of an assistant's turn adds to the text of `parse`'s parts, written one after the other.
+
+    Tags that open and close a part, and all from the turn's end on, add nothing but the mark of a character
+    that was torn before them; a character of several ids comes with its last.
+    """
+    ends = set(stop_ids(tokenizer))
+    opens = {tokenizer.special[tags[0]]: kind for kind, tags in TAGS.items() if tags[0] in tokenizer.special}
+    closes = {kind: tokenizer.special.get(tags[1]) for kind, tags in TAGS.items()}
+    stream = TextStream(tokenizer)
+    kind: PartKind = "text"
+    pieces: list[str] = []
+    for place, token in enumerate(ids):
+        if token in ends:
+            return [*pieces, stream.flush(), *[""] * (len(ids) - place - 1)]
+        if kind == "text" and token in opens:
+            kind = opens[token]
+            pieces.append(stream.flush())
+        elif kind != "text" and token == closes[kind]:
+            kind = "text"
+            pieces.append(stream.flush())
+        else:
+            pieces.append(stream.push(token))
+    return [*pieces[:-1], pieces[-1] + stream.flush()] if pieces else []
 
 
 def as_dicts(messages: Iterable[Message]) -> list[dict[str, Any]]:
