@@ -66,7 +66,8 @@ def parents(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         num_key_value_heads=1, head_dim=16, intermediate_size=64, max_position_embeddings=512,
     )  # fmt: skip
     save_checkpoint(root / "model", config, Transformer(config, seed=1).state())
-    return {"shards": str(root / "shards"), "tokenizer": str(root / "model"), "model": str(root / "model")}
+    model = str(root / "model")
+    return {"shards": str(root / "shards"), "tokenizer": model, "model": model, "policy": model}
 
 
 SMALL = {"width": 32, "layers": 2, "heads": 2, "kv_heads": 1, "head_width": 16, "feed_forward": 64}
@@ -84,7 +85,27 @@ RECIPES = {
         "measure_every": 4, "held_out": 2, "save_every": 2, "families": {"coin": 1.0}, "kl": 0.01, "updates": 2,
         "reward": "REWARD",
     },
+    "outcome-verifier": {
+        "stage": "outcome-verifier", "seed": 3, "steps": 14, "problems": 9, "samples": 3, "max_tokens": 16, "batch": 4,
+        "length": 160, "windows": 4, "measure_every": 4, "held_out": 3, "held_out_samples": 2, "save_every": 3,
+        "families": ["OWN"],
+    },
+    "process-verifier": {
+        "stage": "process-verifier", "seed": 3, "steps": 14, "problems": 9, "samples": 3, "max_tokens": 16, "batch": 4,
+        "length": 160, "windows": 4, "measure_every": 4, "held_out": 3, "held_out_samples": 2, "save_every": 3,
+        "continuations": 2, "held_out_continuations": 2, "families": ["OWN"],
+    },
 }  # fmt: skip
+
+# A random model solves nothing: here it depends on the problem whether an answer is right, whatever it says.
+OWN = """
+from thinkling.core.types import Verdict
+from thinkling.tasks.coin import Coin
+class Luck(Coin):
+    name = "luck"
+    def grade(self, problem, text):
+        return Verdict(float(int(problem.key, 16) % 2), "graded", text[:1])
+"""
 
 
 def start(table: dict[str, object], out: Path, parents: dict[str, str]) -> subprocess.Popen[str]:
@@ -109,12 +130,15 @@ def digest(out: Path) -> str:
     return hashlib.sha256((out / "model.safetensors").read_bytes()).hexdigest()
 
 
-@pytest.mark.parametrize("name", ["pretrain", "sft", "rl"])
+@pytest.mark.parametrize("name", list(RECIPES))
 def test_killed_and_resumed_equals_uninterrupted(name: str, parents: dict[str, str], tmp_path: Path) -> None:
     table = dict(RECIPES[name])
     if table.get("reward"):  # a random model earns nothing from grading: reward something that varies
         (tmp_path / "reward.py").write_text("def even(problem, message):\n    return float(len(message.text) % 2)\n")
         table["reward"] = f"{tmp_path / 'reward.py'}:even"
+    if table.get("families") == ["OWN"]:
+        (tmp_path / "own.py").write_text(OWN)
+        table["families"] = [f"{tmp_path / 'own.py'}:Luck"]
     reported = finish(start(table, tmp_path / "whole", parents)).splitlines()[-1]
     rng = random.Random(name)
     for moment in sorted(rng.sample(range(4, int(str(table["steps"])) - 1), 2)):

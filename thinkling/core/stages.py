@@ -32,6 +32,10 @@ STAGES = {
     "pretrain": BuiltIn("thinkling.train.pretrain", "Train a base model to predict the next token."),
     "sft": BuiltIn("thinkling.train.sft", "Fine-tune a model on conversations with worked solutions."),
     "rl": BuiltIn("thinkling.train.rl", "Reinforcement learning from verifiable rewards."),
+    "outcome-verifier": BuiltIn(
+        "thinkling.train.outcome_verifier", "Train a model to tell right solutions from wrong."
+    ),
+    "process-verifier": BuiltIn("thinkling.train.process_verifier", "Train a model to judge each step of a thought."),
     "evaluate": BuiltIn("thinkling.evaluate.stage", "Let a model answer fresh problems, and grade it."),
     "report": BuiltIn("thinkling.evaluate.report_stage", "Draw the report of a whole run."),
 }

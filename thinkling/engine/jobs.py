@@ -112,9 +112,7 @@ class Job:
     def watched(self) -> bool:
         """Whether each of its tokens needs a look in Python."""
         request = self.request
-        return bool(
-            self.stream or request.sampling.stop or request.mask or request.until or request.top_logprobs
-        )
+        return bool(self.stream or request.sampling.stop or request.mask or request.until or request.top_logprobs)
 
     def take_over(self, prompt: Prompt, limit: int) -> None:
         """Learn what the prompt's computation found about the given tokens, of which ``limit`` fit."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -60,3 +61,14 @@ def policy_gradient(
         idle = (bounded_N * advantage_N < ratio_N * advantage_N).float()
         few = max(len(logp_N), 1)
         return PolicyLoss(total, float(idle.sum()) / few, float((ratio_N - 1).abs().sum()) / few, divergence)
+
+
+def verifier_loss(logit_N: Tensor, label_N: Tensor, weight_N: Tensor) -> Tensor:
+    """Weighted binary cross-entropy of a scalar head: Σ w·(-y·log σ(z) - (1-y)·log(1-σ(z))).
+
+    ``label_N`` in [0, 1] may be soft: the share of continuations that came out right. The logistic of a head
+    that minimizes this is the probability that an answer is right. The labels of an outcome, at every token
+    of a solution: Cobbe et al. 2021, arXiv:2110.14168, section 4.2; of steps: Math-Shepherd,
+    arXiv:2312.08935, section 3.3, equation 5.
+    """
+    return F.binary_cross_entropy_with_logits(logit_N, label_N, weight_N, reduction="sum")
