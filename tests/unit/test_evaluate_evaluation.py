@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.scripted_server import Asked, Reaction, ScriptedServer, chat, refusal
 from thinkling.core.errors import UserError
 from thinkling.core.seeds import derive, stream
 from thinkling.core.types import Sample, Score, Scored, Usage
@@ -193,12 +197,77 @@ def test_a_problem_asked_again_with_something_changed_is_paired_with_its_parent(
     assert honest.table["recite"]["strategies"]["plain"]["chain"]["renumbered"]["verdict"] == "reasons"
     assert set(honest.table["tasks"]) == {"chain"}, "children do not count in the accuracy"
 
+    page = (tmp_path / "honest" / "report.html").read_text()
+    assert "Does it reason, or recite?" in page and "renumbered: reasons." in page
+
     golds = {child.prompt: by_key[child.meta["parent"]].answer for child in children} | {
         problem.prompt: problem.answer for problem in tasks[0].problems
     }
     recited = evaluate(asked, tmp_path / "recited", lambda: Scripted(reasons))
     found = recited.table["recite"]["strategies"]["plain"]["chain"]["renumbered"]
     assert found["verdict"] == "recites" and found["recited"]["value"] == 1.0
+
+
+def test_wrong_answers_are_told_apart_by_their_first_mistake(tmp_path: Path) -> None:
+    """Worked solutions with one false sum each: the table names them, and right ones are right."""
+    asked = Settings("m", "m", ("equation",), ("plain", "sc:n=2"), problems=20, max_tokens=200)
+    tasks, _ = prepare(asked)
+    by_prompt = {problem.prompt: problem for problem in tasks[0].problems}
+    slips = set(list(by_prompt)[:7])
+
+    def reply(effect: Sample, index: int) -> str:
+        problem = by_prompt[effect.messages[0].text]
+        turn = tasks[0].grader.solve(problem, "steps", stream(1, problem.key), problem.prompt in slips)
+        return f"<think>{turn.thinking}</think>{turn.text}"
+
+    made = evaluate(asked, tmp_path / "e", lambda: Scripted(reply))
+    counts = made.table["mistakes"]["plain"]["equation"]
+    assert counts["right"] == 13 and sum(counts.values()) == 20 and "other" not in counts
+    assert "sc:n=2" not in made.table["mistakes"]
+    assert "What goes wrong first" in (tmp_path / "e" / "report.html").read_text()
+
+
+def test_problems_that_the_training_text_holds_are_counted_and_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model that only solves what it has read: all the difference lies between seen and unseen problems."""
+    asked = Settings("m", "m", ("chain",), ("plain",), problems=200, max_tokens=100, trained_on="data")
+    tasks, _ = prepare(asked)
+    seen = {problem.prompt: problem.answer for problem in tasks[0].problems[::2]}
+    monkeypatch.setattr("thinkling.evaluate.seen.training_texts", lambda data: [f"Once. {text} End." for text in seen])
+    made = evaluate(
+        asked,
+        tmp_path / "e",
+        lambda: Scripted(lambda effect, index: f"The answer is {seen.get(effect.messages[0].text, '-1')}."),
+    )
+    row = made.table["overlap"]["sizes"]["13"]
+    assert row["problems"] >= len(seen) and row["strategies"]["plain"]["difference"]["low"] > 0.5
+
+
+def test_a_remote_model_is_evaluated_from_the_command_line(tmp_path: Path, questions: Path) -> None:
+    """As a user does it: an endpoint that fails now and then, a folder, a table; and again without a request."""
+    asked: list[str] = []
+
+    def rule(request: Asked) -> Reaction:
+        asked.append(request.text)
+        if len(asked) % 5 == 0:
+            return refusal(503, "busy", {"retry-after": "0"})
+        return Reaction(chat(f"The answer is {2 * int(request.text.split()[2])}."))
+
+    with ScriptedServer(rule) as server:
+        model = f"openai:served@{server.base_url}?concurrency=4"
+        command = [
+            *(sys.executable, "-m", "thinkling", "eval", model, "--task", str(questions), "--out", str(tmp_path / "e")),
+            *("--strategy", "plain", "--strategy", "sc:n=3", "--max-tokens", "50"),
+        ]
+        run = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OPENAI_API_KEY": "secret"})
+        assert run.returncode == 0, run.stderr
+        sent = len(asked)
+        again = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OPENAI_API_KEY": "secret"})
+        assert again.returncode == 0 and len(asked) == sent > PROBLEMS * 4
+    made = json.loads((tmp_path / "e" / RESULTS).read_text())
+    assert made["strategies"]["plain"]["accuracy"]["value"] == made["strategies"]["sc:n=3"]["accuracy"]["value"] == 1.0
+    assert not any(b"secret" in path.read_bytes() for path in (tmp_path / "e").iterdir() if path.is_file())
 
 
 def test_what_cannot_be_served_is_refused_before_a_token_is_spent(tmp_path: Path, questions: Path) -> None:

@@ -78,6 +78,12 @@ def show(made: Evaluation, console: Console) -> None:
         for task, kinds in by_task.items():
             for row in kinds.values():
                 console.print(f"{name}, {task}, {row['sentence']}", highlight=False)
+    for size, row in made.table.get("overlap", {}).get("sizes", {}).items():
+        console.print(
+            f"{row['problems']:,} problems share {size} words in a row with the training text "
+            f"({row['mean']:.1%} of all such runs)",
+            highlight=False,
+        )
     for row in made.table.get("recite", {}).get("refused", []):
         text = f"{row['task']}: {row['problems']:,} problems not {row['perturbation']}: {row['reason']}"
         console.print(text, style="dim", highlight=False)

@@ -57,6 +57,10 @@ def evaluate(
             "(repeatable): does it reason, or recite?"
         ),
     ] = None,
+    trained_on: Annotated[
+        Path | None,
+        typer.Option(help="Data artifact that the model learned from (runs/nano/data): which problems has it seen?"),
+    ] = None,
     stop: Annotated[
         list[str] | None, typer.Option(help="Text that ends an answer, \\\\n for a line break (repeatable).")
     ] = None,
@@ -93,6 +97,7 @@ def evaluate(
             exemplars=str(exemplars or ""),
             facts=str(world / "facts.jsonl") if world else "",
             perturb=tuple(perturb or ()),
+            trained_on=str(trained_on or ""),
             question_field=question_field,
             answer_field=answer_field,
             choices_field=choices_field,

@@ -18,12 +18,14 @@ from thinkling.core.lock import locked
 from thinkling.core.types import Sampling
 from thinkling.evaluate.attempts import Pool
 from thinkling.evaluate.browse.page import write_page
+from thinkling.evaluate.failing import mistakes
 from thinkling.evaluate.outcomes import Outcome, Reader
 from thinkling.evaluate.perturbing import Perturbed, perturb_all, recite_table
 from thinkling.evaluate.plan import Plan, plan
 from thinkling.evaluate.power import detectable_difference
 from thinkling.evaluate.results import Table, scores, tabulate, total
 from thinkling.evaluate.sampling import Asking, check_plans, fill, judge, wanted
+from thinkling.evaluate.seen import overlap_table
 from thinkling.evaluate.tasks import Task, open_task
 from thinkling.rollout.backend import Backend
 from thinkling.tasks.benchmarks import Fields
@@ -55,6 +57,7 @@ class Settings:
     choices_field: str = ""
     stop: tuple[str, ...] = ()
     perturb: tuple[str, ...] = ()
+    trained_on: str = ""
 
     @property
     def asking(self) -> Asking:
@@ -204,6 +207,9 @@ def _finish(
     outcomes = {made.spec: {task.name: reader.outcomes(task, made) for task in tasks} for made in plans}
     table = tabulate(tasks, plans, outcomes, settings.seed)
     table["settings"] = asdict(settings)
+    table["mistakes"] = mistakes(tasks, plans, outcomes)
+    if settings.trained_on:
+        table["overlap"] = overlap_table(Path(settings.trained_on), tasks, plans, reader, settings.seed)
     if changed:
         table["recite"] = recite_table(changed, plans, reader, settings.seed)
     _write(folder / RESULTS, table)

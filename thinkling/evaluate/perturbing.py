@@ -43,10 +43,10 @@ def recite_table(changed: Sequence[Perturbed], plans: Sequence[Plan], reader: Re
         table[plan.spec] = {}
         for one in changed:
             problems = [problem for child in one.children for problem in child.problems]
-            answered = [row for task in (one.parent, *one.children) for row in _rows(reader.outcomes(task, plan))]
+            rows = [row for task in (one.parent, *one.children) for row in answered(reader.outcomes(task, plan))]
             if not problems:
                 continue
-            found = recitals(one.parent.problems, problems, answered, seed=seed)
+            found = recitals(one.parent.problems, problems, rows, seed=seed)
             table[plan.spec][one.parent.name] = {
                 kind: {**asdict(made), "sentence": made.sentence} for kind, made in found.items()
             }
@@ -58,7 +58,8 @@ def recite_table(changed: Sequence[Perturbed], plans: Sequence[Plan], reader: Re
     return {"strategies": table, "refused": refused}
 
 
-def _rows(outcomes: Sequence[Outcome]) -> Iterator[Answered]:
+def answered(outcomes: Sequence[Outcome]) -> Iterator[Answered]:
+    """Every graded attempt of these outcomes."""
     for outcome in outcomes:
         for read in outcome.reads:
             yield Answered(outcome.problem.key, read.score, read.answer)

@@ -14,7 +14,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from thinkling.evaluate.browse import evidence, overview
+from thinkling.evaluate.browse import evidence, overview, reasons
 from thinkling.evaluate.browse.data import packed
 from thinkling.evaluate.plan import Plan
 from thinkling.evaluate.report.page import STYLE, Section, section
@@ -42,6 +42,8 @@ def page(tasks: Sequence[Task], plans: Sequence[Plan], outcomes: Outcomes, table
         evidence.differences(table),
         evidence.confidence(table),
         evidence.levels(table),
+        reasons.mistakes(table),
+        reasons.recite(table),
         _problems(),
         _method(),
     ]

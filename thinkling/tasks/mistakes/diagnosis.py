@@ -21,6 +21,7 @@ from thinkling.tasks.mistakes.findings import COPIED, NO_WORK, OTHER, RIGHT_ANYW
 Outcome = Literal["right", "wrong", "not parsed", "cut off", "unscored"]
 _MARKER = re.compile(r"\b(Check|Wait)\b[:,]?")
 _ROWS = {"letters": sequences.letters, "coin": sequences.coin, "sort": sequences.sort}
+DIAGNOSED = frozenset({"chain", "equation", *_ROWS})  # the families whose work is written in a form that can be read
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ def find(problem: Problem, work: str, answer: str | None) -> list[Finding] | Non
     again = " ".join(text for marker, text in zip(rest[::2], rest[1::2], strict=True) if marker == "Wait")
     if problem.family in _ROWS:
         return _ROWS[problem.family](problem, before, again, answer)
-    if problem.family not in ("chain", "equation"):
+    if problem.family not in DIAGNOSED:
         return None
     said, after = arithmetic.equations(before), arithmetic.equations(again)
     if not said and not after:
