@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from thinkling.core.artifact import MANIFEST, Artifact
-from thinkling.core.errors import UserError
+from thinkling.core.errors import ContextFull
 from thinkling.core.locate import find_model
 from thinkling.core.seeds import derive
 from thinkling.core.types import Completion, Message, Request, Sampling
@@ -98,9 +98,11 @@ class LocalModel:
     def _request(self, ids: Sequence[int], sampling: Sampling | None, seed: int, banned: tuple[int, ...]) -> Request:
         room = self.max_len - len(ids)
         if room < 1:
-            raise UserError(
+            raise ContextFull(
                 f"the prompt has {len(ids)} tokens, and this model holds {self.max_len} with the answer; "
-                "shorten it, or start a new conversation"
+                "shorten it, or start a new conversation",
+                len(ids),
+                self.max_len,
             )
         sampling = sampling or Sampling(temperature=0.0, max_tokens=room)
         sampling = replace(sampling, max_tokens=min(room, sampling.max_tokens))

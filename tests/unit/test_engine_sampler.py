@@ -15,7 +15,10 @@ from thinkling.engine import sampler
 
 def reference(logits: np.ndarray, sampling: Sampling, denied: tuple[int, ...] = ()) -> np.ndarray:
     """Sort, filter, renormalize: each filter as its definition says, on what the one before left."""
-    scores = logits.astype(np.float64) / sampling.temperature
+    scores = logits.astype(np.float64)
+    for number, bias in sampling.logit_bias:
+        scores[number] += bias
+    scores /= sampling.temperature
     scores[list(denied)] = -np.inf
     p = np.exp(scores - scores.max())
     p /= p.sum()
@@ -50,13 +53,21 @@ def test_the_uniform_is_a_pure_function_and_uniform() -> None:
     top_p=st.sampled_from([1.0, 0.95, 0.5, 0.01]),
     min_p=st.sampled_from([0.0, 0.05, 0.4]),
     ban=st.booleans(),
+    bias=st.sampled_from([(), ((0, 3.5), (1, -100.0), (0, 1.0))]),
 )
 def test_the_distribution_equals_the_reference(
-    seed: int, size: int, temperature: float, top_k: int, top_p: float, min_p: float, ban: bool
+    seed: int,
+    size: int,
+    temperature: float,
+    top_k: int,
+    top_p: float,
+    min_p: float,
+    ban: bool,
+    bias: tuple[tuple[int, float], ...],
 ) -> None:
     logits = np.random.default_rng(seed).normal(0, 3, size).astype(np.float32)
     denied = (int(np.argmax(logits)),) if ban else ()
-    sampling = Sampling(temperature, top_k, top_p, min_p)
+    sampling = Sampling(temperature, top_k, top_p, min_p, logit_bias=bias)
     got = sampler.distribution(logits, sampling, denied)
     np.testing.assert_allclose(got, reference(logits, sampling, denied), atol=2e-6)
 
@@ -74,13 +85,22 @@ def draws(
     mask[list(denied)] = 1
     scratch = np.empty(len(logits), np.float32)
     numbers = (np.float32(sampling.temperature), sampling.top_k, np.float32(sampling.top_p), np.float32(sampling.min_p))
-    both = [sampler.draw(logits, mask, *numbers, sampler.uniform(7, at), scratch) for at in range(count)]
+    bias = np.zeros(len(logits) if sampling.logit_bias else 0, np.float32)
+    for number, amount in sampling.logit_bias:
+        bias[number] += amount
+    both = [sampler.draw(logits, mask, bias, *numbers, sampler.uniform(7, at), scratch) for at in range(count)]
     return [token for token, _ in both], [logprob for _, logprob in both]
 
 
 @pytest.mark.parametrize(
     "sampling",
-    [Sampling(), Sampling(0.5, top_k=10), Sampling(1.5, top_p=0.8), Sampling(1.0, min_p=0.1)],
+    [
+        Sampling(),
+        Sampling(0.5, top_k=10),
+        Sampling(1.5, top_p=0.8),
+        Sampling(1.0, min_p=0.1),
+        Sampling(logit_bias=((7, 4.0), (8, -2.0))),
+    ],
 )
 def test_draws_follow_the_distribution_and_report_its_logprob(sampling: Sampling) -> None:
     logits = np.random.default_rng(1).normal(0, 2, 100).astype(np.float32)
@@ -101,6 +121,8 @@ def test_greedy_takes_the_best_allowed_and_reports_the_plain_softmax() -> None:
     plain = logits - np.log(np.exp(logits).sum())
     assert draws(logits, Sampling(0.0), 1) == ([1], [pytest.approx(plain[1], abs=1e-6)])
     assert draws(logits, Sampling(0.0), 1, denied=(1, 3)) == ([2], [pytest.approx(plain[2], abs=1e-6)])
+    leaning = Sampling(0.0, logit_bias=((0, 5.0),))
+    assert draws(logits, leaning, 1) == ([0], [pytest.approx(plain[0], abs=1e-6)])
 
 
 def test_nothing_allowed_draws_nothing() -> None:

@@ -200,7 +200,7 @@ def test_forced_tokens_come_first_with_their_plain_logprob() -> None:
     assert done.origins == ("forced",) * 3 + ("sampled",) * 27
     scores = engine.score([one.tokens + done.tokens])[0][19:]
     torch.testing.assert_close(torch.tensor(done.logprobs), torch.tensor(scores), atol=1e-4, rtol=0)
-    assert len(done.top) == 30 and all(len(top) == 2 for top in done.top)
+    assert len(done.top) == 30 and all(len(top) in (2, 3) for top in done.top)
     short = engine.run([replace(one, sampling=Sampling(max_tokens=2))])[0]
     assert (short.tokens, short.finish, len(short.top)) == ((5, 6), "length", 2)
 
@@ -209,10 +209,53 @@ def test_top_logprobs_are_the_likeliest_of_the_raw_logits() -> None:
     one = replace(request(9, 4), sampling=Sampling(temperature=0.0, max_tokens=10), top_logprobs=3, banned=(1,))
     done = make().run([one])[0]
     for token, logprob, top in zip(done.tokens, done.logprobs, done.top, strict=True):
-        best = {candidate: value for candidate, value in top}
+        best = {candidate: value for candidate, value in top[:3]}
         assert list(best.values()) == sorted(best.values(), reverse=True) and len(best) == 3
         if top[0][0] != 1:
             assert token == top[0][0] and logprob == pytest.approx(top[0][1], abs=1e-5)
+
+
+@pytest.mark.parametrize(("frequency", "presence"), [(0.7, 0.0), (0.0, 2.0), (-0.5, 0.3)])
+def test_penalties_count_what_the_completion_has_its_forced_and_forked_tokens_too(
+    frequency: float, presence: float
+) -> None:
+    bias = ((5, 1.5),)
+    sampling = Sampling(0.0, max_tokens=40, frequency_penalty=frequency, presence_penalty=presence, logit_bias=bias)
+    asked = replace(request(6, 0, forced=(9, 9, 11)), sampling=sampling, top_logprobs=64)
+    engine = make()
+    handle = engine.submit(asked)
+    for _ in range(12):
+        engine.step()
+    engine.fork(handle, seed=1)
+    for done in finish(engine).values():
+        for at in range(3, len(done.tokens)):
+            said = done.tokens[:at]
+            scores = {
+                token: logprob - frequency * said.count(token) - presence * (token in said) + 1.5 * (token == 5)
+                for token, logprob in done.top[at]
+            }
+            assert scores[done.tokens[at]] == pytest.approx(max(scores.values()), abs=1e-4)
+    plain = make().run([replace(asked, sampling=Sampling(0.0, max_tokens=40))])[0]
+    assert plain.tokens != done.tokens
+
+
+def test_a_drawn_token_is_told_among_the_likeliest_or_after_them() -> None:
+    asked = replace(request(5, 1), sampling=Sampling(3.0, max_tokens=30), top_logprobs=2, forced=(4, 5))
+    done = make().run([asked])[0]
+    full = make().run([replace(asked, top_logprobs=64)])[0]
+    assert {len(place) for place in done.top} == {2, 3}
+    for token, place, whole in zip(done.tokens, done.top, full.top, strict=True):
+        assert place[:2] == whole[:2]
+        assert token in dict(place) and dict(place)[token] == pytest.approx(dict(whole)[token], abs=1e-6)
+
+
+def test_a_request_can_be_watched_after_it_was_submitted() -> None:
+    engine = make()
+    handle = engine.submit(request(5, 0), stream=False)
+    assert not any(event.token_id is not None and not event.completion for _ in range(3) for event in engine.step())
+    engine.watch(handle)
+    seen = [event for event in engine.step() if event.handle == handle]
+    assert len(seen) == 1 and seen[0].completion is None
 
 
 def test_streaming_reports_each_token_in_order() -> None:

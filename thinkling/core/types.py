@@ -70,9 +70,16 @@ class Message:
         return "".join(thoughts) if thoughts else None
 
 
+BIASED = 100.0  # bounds what may be added to a logit
+
+
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How to draw tokens. ``temperature`` 0 is greedy; 0 in ``top_k`` and 1.0 in ``top_p`` are off."""
+    """How to draw tokens. ``temperature`` 0 is greedy; 0 in ``top_k`` and 1.0 in ``top_p`` are off.
+
+    ``logit_bias`` adds to the logits of ids; the penalties lower the logit of an id that the completion has
+    already: ``frequency_penalty`` once for each time, ``presence_penalty`` once (OpenAI's API reference).
+    """
 
     temperature: float = 1.0
     top_k: int = 0
@@ -80,6 +87,9 @@ class Sampling:
     min_p: float = 0.0
     max_tokens: int = 256
     stop: tuple[str, ...] = ()
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    logit_bias: tuple[tuple[int, float], ...] = ()
 
     def __post_init__(self) -> None:
         checks = {
@@ -88,6 +98,9 @@ class Sampling:
             "top_p": 0.0 < self.top_p <= 1.0,
             "min_p": 0.0 <= self.min_p <= 1.0,
             "max_tokens": self.max_tokens >= 1,
+            "presence_penalty": abs(self.presence_penalty) <= BIASED,
+            "frequency_penalty": abs(self.frequency_penalty) <= BIASED,
+            "logit_bias": all(abs(bias) <= BIASED for _, bias in self.logit_bias),
         }
         bad = [name for name, fine in checks.items() if not fine]
         if bad:
@@ -125,7 +138,8 @@ class Completion:
 
     ``logprobs`` are under the very distribution that was sampled (temperature, top-k and all;
     greedy: under the plain softmax); ``forced`` tokens carry their plain logprob. ``top`` holds, per
-    token, the ``top_logprobs`` likeliest ``(id, logprob)`` from the raw logits.
+    token, the ``top_logprobs`` likeliest ``(id, logprob)`` from the raw logits, and after them the token
+    itself where it is none of these.
     """
 
     tokens: tuple[int, ...]
@@ -265,8 +279,9 @@ class Sampled:
     """One continuation: the parsed turn, its tokens (prompt included), how it ended, what it cost.
 
     Where ``top_logprobs`` were asked for, ``top`` and ``pieces`` hold, per token of the turn (its forced
-    ones too), the likeliest tokens at its place and the text that it completes: the pieces spell thinking
-    and text, one after the other; a special token's is "". ``trace`` is there where a strategy made it.
+    ones too), the likeliest tokens at its place (as in ``Completion``) and the text that it completes: the
+    pieces spell thinking and text, one after the other; a special token's is "". ``trace`` is there where a
+    strategy made it.
     """
 
     message: Message

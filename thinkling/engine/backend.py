@@ -25,28 +25,34 @@ from thinkling.core.types import (
     Usage,
 )
 from thinkling.engine.engine import Engine, scoring_request
+from thinkling.engine.jobs import Event
 from thinkling.engine.scoring import judged
 from thinkling.tokenizer.bpe import Tokenizer
 from thinkling.tokenizer.chat import TAGS, opening_ids, parse, prompt_ids, spelled, stop_ids
 
 PATIENCE = 16  # steps after which poll returns even if nothing has finished
 
+Finished = tuple[int, "list[Sampled] | Scored | Completion"]
+# (sample of the effect, its news): see `LocalBackend.watch`.
+OnToken = Callable[[int, Event], None]
 # The folder of a verifier -> an engine of its own, and the tokenizer that it reads with.
 Opener = Callable[[str], tuple[Engine, Tokenizer]]
 
 
 @dataclass(eq=False, slots=True)
 class _Ticket:
-    effect: Sample | Score
+    effect: Sample | Score | Request
     prompt: tuple[int, ...]
+    requests: list[Request]
     handles: list[int]
     done: dict[int, Completion] = field(default_factory=dict)
     value: float | None = None
     values: tuple[float, ...] = ()
+    on_token: OnToken | None = None
 
 
 class LocalBackend:
-    """Serves ``Sample`` and ``Score`` effects from one engine, and what names a verifier from that one's own.
+    """Serves all effects on a model from one engine, and what names a verifier from that one's own.
 
     The samples of a group are separate requests that share their prompt's computation. Sample i
     of several draws with the seed ``derive(seed, i)``, a single one with ``seed`` itself. An
@@ -54,7 +60,8 @@ class LocalBackend:
     count towards ``max_tokens``. Plain text (no messages) is continued as a document from its
     beginning, after ``<|endoftext|>``. A ``Score`` covers its turn's tokens, without the end of turn; the
     scalar head's output is read as log-odds, so a value is a probability. ``verifiers`` opens the folder
-    that a ``Score`` names, once, when it is first named; ``numbers`` are the tickets to hand out.
+    that a ``Score`` names, once, when it is first named; ``numbers`` are the tickets to hand out;
+    ``patience``: steps after which ``poll`` returns even if nothing has finished.
     """
 
     def __init__(
@@ -63,12 +70,14 @@ class LocalBackend:
         tokenizer: Tokenizer,
         name: str = "",
         *,
+        patience: int = PATIENCE,
         verifiers: Opener | None = None,
         numbers: Iterator[int] | None = None,
     ) -> None:
         self.engine, self.tokenizer = engine, tokenizer
         engine.tokenizer = tokenizer
         self.name = name or engine.weights_id
+        self.patience = patience
         self._tickets: dict[int, _Ticket] = {}
         self._ticket_of: dict[int, int] = {}
         self._numbers = numbers or count()
@@ -87,11 +96,13 @@ class LocalBackend:
             until=True,
         )
 
-    def submit(self, effect: Sample | Score) -> int:
+    def submit(self, effect: Sample | Score | Request) -> int:
         """Queue an effect; returns its ticket. Raises UserError if its prompt does not fit the engine."""
         places: tuple[int, ...] = ()
         if isinstance(effect, Sample):
             prompt, requests = self._sample(effect)
+        elif isinstance(effect, Request):
+            prompt, requests = effect.tokens, [effect]
         elif not effect.verifier:
             turn = judged(self.tokenizer, effect)
             prompt, requests, places = turn.prompt, [scoring_request(turn.ids, len(turn.prompt))], turn.places
@@ -100,23 +111,39 @@ class LocalBackend:
         else:
             raise UserError(f"backend {self.name!r} opens no verifiers, so it cannot judge by {effect.verifier!r}")
         handles = [self.engine.submit(request, stream=False, places=places) for request in requests]
-        number, ticket = next(self._numbers), _Ticket(effect, prompt, handles)
+        number, ticket = next(self._numbers), _Ticket(effect, prompt, requests, handles)
         self._tickets[number] = ticket
         self._ticket_of.update(dict.fromkeys(ticket.handles, number))
         return number
 
-    def poll(self) -> list[tuple[int, list[Sampled] | Scored]]:
+    def watch(self, number: int, on_token: OnToken) -> tuple[tuple[int, ...], ...]:
+        """Let ``poll`` call ``on_token`` for every token that an effect in flight draws from now on.
+
+        Returns, for each of its samples, the ids that it begins with without drawing them: they are not told.
+        """
+        ticket = self._tickets[number]
+        ticket.on_token = on_token
+        for handle in ticket.handles:
+            self.engine.watch(handle)
+        return tuple(request.forced for request in ticket.requests)
+
+    def poll(self) -> list[Finished]:
         """Step the engine until an effect finishes, or a few times; returns the finished effects."""
         judgements = self.verifiers.poll() if self.verifiers is not None else []
-        finished: list[tuple[int, list[Sampled] | Scored]] = []
-        for _ in range(PATIENCE):
+        finished: list[Finished] = []
+        for _ in range(self.patience):
             if finished or not self._tickets:
                 break
             for event in self.engine.step():
-                number = self._ticket_of.pop(event.handle, None)
-                if number is None or event.completion is None:
+                number = self._ticket_of.get(event.handle)
+                if number is None:
                     continue
                 ticket = self._tickets[number]
+                if ticket.on_token is not None and event.token_id is not None:
+                    ticket.on_token(ticket.handles.index(event.handle), event)
+                if event.completion is None:
+                    continue
+                del self._ticket_of[event.handle]
                 ticket.done[event.handle] = event.completion
                 ticket.value, ticket.values = event.value, event.values
                 if len(ticket.done) == len(ticket.handles):
@@ -157,8 +184,10 @@ class LocalBackend:
             return prompt, [request]
         return prompt, [replace(request, seed=derive(effect.seed, i)) for i in range(effect.n)]
 
-    def _result(self, ticket: _Ticket) -> list[Sampled] | Scored:
+    def _result(self, ticket: _Ticket) -> list[Sampled] | Scored | Completion:
         completions = [ticket.done[handle] for handle in ticket.handles]
+        if isinstance(ticket.effect, Request):
+            return completions[0]
         if isinstance(ticket.effect, Sample):
             return [self._sampled(ticket.effect, ticket.prompt, completion) for completion in completions]
         size = len(ticket.prompt) + sum(len(completion.tokens) for completion in completions)
@@ -240,12 +269,12 @@ class VerifierBackend:
             self._open[verifier] = LocalBackend(engine, tokenizer, verifier, numbers=self._numbers)
         return self._open[verifier]
 
-    def submit(self, effect: Sample | Score) -> int:
-        if isinstance(effect, Sample) or not effect.verifier:
+    def submit(self, effect: Sample | Score | Request) -> int:
+        if not isinstance(effect, Score) or not effect.verifier:
             raise UserError("this backend only judges: expected a Score that names a verifier's folder")
         return self.open(effect.verifier).submit(replace(effect, verifier=""))
 
-    def poll(self) -> list[tuple[int, list[Sampled] | Scored]]:
+    def poll(self) -> list[Finished]:
         return [done for backend in self._open.values() for done in backend.poll()]
 
     def cancel(self, number: int) -> None:

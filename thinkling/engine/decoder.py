@@ -210,12 +210,15 @@ class Decoder:
         torch.mm(gathered, self.head_t, out=logits)
         return as_array(logits)[:count]
 
-    def top(self, row: int, count: int) -> tuple[tuple[int, float], ...]:
-        """The ``count`` likeliest (id, plain logprob) of one row of the last projection."""
+    def top(self, row: int, count: int, token: int) -> tuple[tuple[int, float], ...]:
+        """The ``count`` likeliest (id, plain logprob) of one row of the last projection, and ``token``'s."""
         if not count:
             return ()
-        best = torch.log_softmax(self.logits[row].float(), dim=0).topk(min(count, self.config.vocab_size))
-        return tuple(zip(best.indices.tolist(), best.values.tolist(), strict=True))
+        logprobs = torch.log_softmax(self.logits[row].float(), dim=0)
+        best = logprobs.topk(min(count, self.config.vocab_size))
+        ids = best.indices.tolist()
+        pairs = zip(ids, best.values.tolist(), strict=True)
+        return (*pairs,) if token in ids else (*pairs, (token, logprobs[token].item()))
 
     def values(self, rows: np.ndarray) -> np.ndarray:
         """The scalar head's output [len(rows)] for rows of the last run. Raises UserError without one."""

@@ -17,7 +17,7 @@ import numba
 import numpy as np
 import torch
 
-from thinkling.core.errors import UserError
+from thinkling.core.errors import ContextFull, UserError
 from thinkling.core.types import Completion, Finish, Request, Sampling
 from thinkling.engine import sampler
 from thinkling.engine.blocks import Blocks, blocks_for
@@ -100,6 +100,14 @@ class Engine:
         self._check(job)
         return self._taken(job)
 
+    def watch(self, handle: int) -> None:
+        """Let ``step`` report each token of a request from now on; one that is unknown or done is ignored."""
+        job = self._schedule.jobs.get(handle)
+        if job is not None:
+            job.stream = True
+            if job.running:
+                self._schedule.watched[job.slot] = job
+
     def cancel(self, handle: int) -> Completion | None:
         """Drop a request at once; returns what it had so far (finish "abort"), or None if it is unknown."""
         job = self._schedule.jobs.get(handle)
@@ -155,6 +163,16 @@ class Engine:
     def in_flight(self) -> int:
         """How many requests wait or run."""
         return len(self._schedule.jobs)
+
+    @property
+    def running(self) -> int:
+        """How many are drawing tokens."""
+        return len(self._schedule.running)
+
+    @property
+    def slots(self) -> int:
+        """How many can draw at once."""
+        return self._slots.total
 
     @property
     def has_value_head(self) -> bool:
@@ -231,7 +249,7 @@ class Engine:
             sampler.plain_logprobs(logits, np.array([token for *_, token in part], np.int32), out)
             for n, (prompt, _, _) in enumerate(part):
                 prompt.logprobs.append(float(out[n]))
-                prompt.top.append(self._decoder.top(n, prompt.key[2]))
+                prompt.top.append(self._decoder.top(n, prompt.key[2], part[n][2]))
 
     def _start(self, decoded: np.ndarray, hidden: np.ndarray, events: list[Event]) -> tuple[np.ndarray, np.ndarray]:
         """Start the sequences whose prompt is done; those that were given all they may have end here.
@@ -260,8 +278,8 @@ class Engine:
         logits = self._decoder.project(hidden)
         tokens, logprobs = np.empty(len(drawn), np.int32), np.empty(len(drawn), np.float32)
         sampler.draw_rows(
-            logits, drawn, slots.denies, slots.denied, slots.temperature, slots.top_k, slots.top_p, slots.min_p,
-            slots.seed, slots.count, self._scratch, tokens, logprobs,
+            logits, drawn, slots.denies, slots.denied, slots.leans, slots.bias, slots.temperature, slots.top_k,
+            slots.top_p, slots.min_p, slots.seed, slots.count, self._scratch, tokens, logprobs,
         )  # fmt: skip
         stuck = tokens < 0  # a mask left nothing to say
         stopped, full = slots.note(drawn, tokens, logprobs)
@@ -280,7 +298,7 @@ class Engine:
     def _report(
         self, job: Job, row: int, token: int, logprob: float, finish: Finish | None, events: list[Event]
     ) -> None:
-        top = self._decoder.top(row, job.request.top_logprobs)
+        top = self._decoder.top(row, job.request.top_logprobs, token)
         if top:
             job.top.append(top)
         if (job.request.sampling.stop or job.request.until) and finish != "stop":
@@ -300,11 +318,13 @@ class Engine:
         if not request.tokens:
             raise UserError("engine: the prompt is empty; expected at least one token")
         if length > self.max_len or len(request.tokens) >= self.max_len:
-            raise UserError(
+            raise ContextFull(
                 f"engine: the prompt has {length} tokens, but the engine holds {self.max_len} with the "
-                "completion; shorten it, or raise max_len"
+                "completion; shorten it, or raise max_len",
+                length,
+                self.max_len,
             )
-        ids = (*request.tokens, *request.forced, *request.banned)
+        ids = (*request.tokens, *request.forced, *request.banned, *(at for at, _ in request.sampling.logit_bias))
         if not 0 <= min(ids) <= max(ids) < vocabulary:
             raise UserError(f"engine: ids must be within 0..{vocabulary - 1}, came {min(ids)}..{max(ids)}")
         if (request.sampling.stop or request.until) and self.tokenizer is None:

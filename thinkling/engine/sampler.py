@@ -124,11 +124,13 @@ def total_of(p: Any) -> Any:
 
 
 @kernel
-def allow(logits: Any, denied: Any, p: Any) -> Any:
-    """Copy the logits that are not denied to ``p``, the others as ``_NEVER``; returns the largest."""
+def allow(logits: Any, denied: Any, bias: Any, p: Any) -> Any:
+    """Copy the biased logits that are not denied to ``p``, the others as ``_NEVER``; returns the largest."""
     top = _NEVER
     for i in range(p.shape[0]):
         p[i] = load(logits[i])
+    for i in range(bias.shape[0]):
+        p[i] += bias[i]
     for i in range(denied.shape[0]):
         p[i] = _NEVER if denied[i] else p[i]
     for i in range(p.shape[0]):
@@ -183,13 +185,16 @@ def pick(p: Any, target: Any) -> Any:
 
 
 @kernel
-def draw(logits: Any, denied: Any, temperature: Any, top_k: Any, top_p: Any, min_p: Any, u: Any, p: Any) -> Any:
+def draw(
+    logits: Any, denied: Any, bias: Any, temperature: Any, top_k: Any, top_p: Any, min_p: Any, u: Any, p: Any
+) -> Any:  # fmt: skip
     """(token, logprob) from one row; (-1, 0) where everything is denied.
 
-    ``denied`` is empty, or holds a 1 for each id that may not come next. ``p`` [V] is scratch.
-    Temperature 0 takes the largest allowed logit, and reports its plain softmax logprob.
+    ``denied`` is empty, or holds a 1 for each id that may not come next; ``bias`` is empty, or holds what is
+    added to each logit. ``p`` [V] is scratch. Temperature 0 takes the largest allowed logit, and reports its
+    plain softmax logprob.
     """
-    best = allow(logits, denied, p)
+    best = allow(logits, denied, bias, p)
     if best <= _NEVER:
         return -1, np.float32(0.0)
     if temperature > np.float32(0.0):
@@ -200,20 +205,21 @@ def draw(logits: Any, denied: Any, temperature: Any, top_k: Any, top_p: Any, min
     while p[token] < best:
         token += 1
     top, log_sum = log_total(logits)
-    return token, best - top - log_sum
+    return token, load(logits[token]) - top - log_sum
 
 
 @parallel_kernel
 def draw_rows(
-    logits_NV: Any, slots: Any, denies: Any, denied_SV: Any, temperature: Any, top_k: Any, top_p: Any, min_p: Any,
-    seeds: Any, counts: Any, scratch_NV: Any, tokens_N: Any, logprobs_N: Any
+    logits_NV: Any, slots: Any, denies: Any, denied_SV: Any, leans: Any, bias_SV: Any, temperature: Any,
+    top_k: Any, top_p: Any, min_p: Any, seeds: Any, counts: Any, scratch_NV: Any, tokens_N: Any, logprobs_N: Any
 ) -> None:  # fmt: skip
     """Draw one token for each row; row n belongs to slot ``slots[n]``, whose settings it uses."""
     for n in prange(slots.shape[0]):
         s = slots[n]
         denied = denied_SV[s, : denied_SV.shape[1] if denies[s] else 0]
+        bias = bias_SV[s, : bias_SV.shape[1] if leans[s] else 0]
         token, logprob = draw(
-            logits_NV[n], denied, temperature[s], top_k[s], top_p[s], min_p[s],
+            logits_NV[n], denied, bias, temperature[s], top_k[s], top_p[s], min_p[s],
             uniform(seeds[s], counts[s]), scratch_NV[n],
         )  # fmt: skip
         tokens_N[n] = token
@@ -229,11 +235,14 @@ def plain_logprobs(logits_NV: Any, targets_N: Any, out_N: Any) -> None:
 
 
 def distribution(logits: np.ndarray, sampling: Sampling, denied: tuple[int, ...] = ()) -> np.ndarray:
-    """The very distribution [V] that ``draw`` samples from for one row of float32 logits [V]."""
+    """The very distribution [V] that ``draw`` samples the first token from, for one row of float32 logits [V]."""
     p = np.empty(len(logits), np.float32)
     mask = np.zeros(len(logits) if denied else 0, np.uint8)
     mask[list(denied)] = 1
-    top = allow(logits, mask, p)
+    bias = np.zeros(len(logits) if sampling.logit_bias else 0, np.float32)
+    for number, amount in sampling.logit_bias:
+        bias[number] += np.float32(amount)
+    top = allow(logits, mask, bias, p)
     if sampling.temperature == 0:
         return (np.arange(len(p)) == int(np.argmax(p))).astype(np.float32)
     settings = np.float32(sampling.top_p), np.float32(sampling.min_p)

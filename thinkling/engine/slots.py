@@ -35,8 +35,12 @@ class Slots:
         self.seed = np.zeros(slots, np.uint64)
         self.stops = np.full((slots, 1), -1, np.int32)
         self.denies = np.zeros(slots, np.uint8)
-        # np.zeros takes memory only for rows that are written: most engines never deny anything
+        # np.zeros takes memory only for rows that are written: most engines never deny or bias anything
         self.denied = np.zeros((slots, vocabulary), np.uint8)
+        self.leans = np.zeros(slots, np.uint8)
+        self.bias = np.zeros((slots, vocabulary), np.float32)
+        self.frequency = np.zeros(slots, np.float32)
+        self.presence = np.zeros(slots, np.float32)
         self.tables = np.zeros((2 * slots, blocks_for(max_len)), np.int32)
         self._free = list(range(slots - 1, -1, -1))
 
@@ -65,6 +69,18 @@ class Slots:
         self.stops[slot] = -1
         self.stops[slot, : len(stop_ids)] = stop_ids
         self.deny(slot, denied)
+        self.lean(slot, sampling)
+
+    def lean(self, slot: int, sampling: Sampling) -> None:
+        """Write what is added to the logits of the slot, for the tokens that it has already."""
+        self.frequency[slot], self.presence[slot] = sampling.frequency_penalty, sampling.presence_penalty
+        self.leans[slot] = bool(sampling.logit_bias or sampling.frequency_penalty or sampling.presence_penalty)
+        if self.leans[slot]:
+            self.bias[slot] = 0.0
+            for number, amount in sampling.logit_bias:
+                self.bias[slot, number] += np.float32(amount)
+            times = np.bincount(self.tokens[slot, : self.count[slot]], minlength=self.bias.shape[1])
+            self.bias[slot] -= self.frequency[slot] * times + self.presence[slot] * (times > 0)
 
     def deny(self, slot: int, ids: tuple[int, ...]) -> None:
         """Forbid these ids, and only these, as the slot's next token."""
@@ -88,6 +104,10 @@ class Slots:
         Returns which of them now end with a stop id, and which have reached their limit.
         """
         at = self.count[drawn]
+        for n in np.flatnonzero(self.leans[drawn] & (tokens >= 0)):
+            slot, token = drawn[n], tokens[n]
+            new = token not in self.tokens[slot, : self.count[slot]]
+            self.bias[slot, token] -= self.frequency[slot] + (self.presence[slot] if new else 0.0)
         self.tokens[drawn, at], self.logprobs[drawn, at] = tokens, logprobs
         self.last[drawn] = tokens
         self.count[drawn] = at + (tokens >= 0)

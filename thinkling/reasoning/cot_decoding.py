@@ -37,7 +37,7 @@ class CotDecoding:
         first = replace(greedy, sampling=replace(greedy.sampling, max_tokens=1, stop=()), top_logprobs=self.k)
         (looked,) = yield first
         begun = len(looked.top) - 1  # tokens that were given come before the one that was drawn
-        branches = [replace(greedy, forced=(*ask.forced, token.id)) for token in looked.top[begun]]
+        branches = [replace(greedy, forced=(*ask.forced, token.id)) for token in looked.top[begun][: self.k]]
         replies: tuple[list[Sampled], ...] = yield tuple(branches)
         samples = [reply[0] for reply in replies]
         candidates = [weighed(sampled, setting.kind) for sampled in samples]

@@ -19,13 +19,13 @@ from typing import Any, cast
 import httpx
 
 from thinkling.core.errors import UserError
-from thinkling.core.types import Capabilities, Sample, Sampled, Score, Scored
+from thinkling.core.types import Capabilities, Request, Sample, Sampled, Score, Scored
 from thinkling.remote.attempts import Attempts, Unreachable
 from thinkling.remote.bodies import Call, calls_for
 from thinkling.remote.endpoint import Endpoint, Key, parse_endpoint
 from thinkling.remote.ledger import Ledger
 from thinkling.remote.transport import KeepAlive, needs_proxy
-from thinkling.rollout.backend import Result
+from thinkling.rollout.backend import Ask, Result
 
 PATIENCE = 0.5  # seconds after which poll returns even if nothing has finished
 _CLOSING = 5.0  # seconds that the thread gets to end
@@ -63,12 +63,14 @@ class RemoteBackend:
     The samples of a group are requests of their own, each with its seed and its retries; where one fails for good
     the group has failed, and the rest of it is cancelled. A failed effect is its ticket's result, but an
     endpoint that nothing has ever answered at is an ``Unreachable`` raised by ``poll``. ``ledger`` holds what
-    was spent. Close it, or use it as a context manager; the end of the program closes it as well.
+    was spent, ``patience`` is how long ``poll`` waits. Close it, or use it as a context manager; the end of
+    the program closes it as well.
     """
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
         self.ledger = Ledger(endpoint.price_in, endpoint.price_out)
+        self.patience = PATIENCE
         self._next = 0
         self._tickets: dict[int, _Ticket] = {}
         self._finished: queue.SimpleQueue[tuple[int, Result]] = queue.SimpleQueue()
@@ -93,11 +95,13 @@ class RemoteBackend:
             think=bool(endpoint.think_switch),
         )
 
-    def submit(self, effect: Sample | Score) -> int:
+    def submit(self, effect: Ask) -> int:
         """Send an effect's requests as soon as there is room; returns its ticket.
 
         Raises UserError, before anything is sent, for what the endpoint was not declared to do.
         """
+        if isinstance(effect, Request):
+            raise UserError(f"{self.name} takes text and conversations, not token ids; those are for a local model")
         ticket = _Ticket(self._next, effect, calls_for(self.endpoint, effect))
         self._courier.add(ticket)
         self._tickets[ticket.number] = ticket
@@ -112,7 +116,7 @@ class RemoteBackend:
         done: list[tuple[int, Result]] = []
         try:
             while self._tickets:
-                number, result = self._finished.get(timeout=0.0 if done else PATIENCE)
+                number, result = self._finished.get(timeout=0.0 if done else self.patience)
                 if self._tickets.pop(number, None) is None:
                     continue
                 if isinstance(result, Unreachable):

@@ -137,6 +137,11 @@ def _sampling(endpoint: Endpoint, sampling: Sampling, route: str) -> Json:
         fields["min_p"] = sampling.min_p
     if sampling.stop:
         fields["stop"] = list(sampling.stop)
+    for name in ("presence_penalty", "frequency_penalty"):
+        if getattr(sampling, name):
+            fields[name] = getattr(sampling, name)
+    if sampling.logit_bias:
+        fields["logit_bias"] = {str(number): bias for number, bias in sampling.logit_bias}
     return fields
 
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from thinkling.core.types import Capabilities, RunTool, Sample, Sampled, Score, Scored
+from thinkling.core.types import Capabilities, Completion, Request, RunTool, Sample, Sampled, Score, Scored
 
-Effect = Sample | Score | RunTool
-Result = list[Sampled] | Scored | Exception
+Ask = Sample | Score | Request
+Effect = Ask | RunTool
+Result = list[Sampled] | Scored | Completion | Exception
 
 
 class Backend(Protocol):
@@ -24,15 +25,17 @@ class Backend(Protocol):
     @property
     def capabilities(self) -> Capabilities: ...
 
-    def submit(self, effect: Sample | Score) -> int:
+    def submit(self, effect: Ask) -> int:
         """Take on an effect; returns its ticket, never used before. Raises on an effect it cannot serve
-        (a prompt that is too long, a capability it lacks): the driver hands that to the generator."""
+        (a prompt that is too long, a capability it lacks): the driver hands that to the generator. A
+        ``Request``, whose prompt is ids, is for an engine in this process."""
         ...
 
     def poll(self) -> Sequence[tuple[int, Result]]:
         """Do some work; return the effects that finished, each ticket once, in any order.
 
-        A ``Sample`` yields ``n`` ``Sampled``; a ``Score`` a ``Scored``; one that failed, its exception.
+        A ``Sample`` yields ``n`` ``Sampled``; a ``Score`` a ``Scored``; a ``Request`` its ``Completion``; one
+        that failed, its exception.
         An exception *raised* here means that the backend itself is broken, and ends the whole drive.
         """
         ...

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import count
 
-from thinkling.core.types import Capabilities, Sample, Score
-from thinkling.rollout.backend import Backend, Result
+from thinkling.core.types import Capabilities, Score
+from thinkling.rollout.backend import Ask, Backend, Result
 
 
 class Routed:
@@ -33,7 +33,7 @@ class Routed:
     def capabilities(self) -> Capabilities:
         return replace(self.policy.capabilities, value=self.scorer.capabilities.value)
 
-    def submit(self, effect: Sample | Score) -> int:
+    def submit(self, effect: Ask) -> int:
         to = self.scorer if isinstance(effect, Score) and effect.verifier else self.policy
         inner = to.submit(effect)
         number = next(self._numbers)

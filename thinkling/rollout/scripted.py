@@ -16,6 +16,7 @@ from thinkling.core.types import (
     Message,
     Origin,
     Part,
+    Request,
     Sample,
     Sampled,
     Score,
@@ -23,7 +24,7 @@ from thinkling.core.types import (
     TokenSeq,
     Usage,
 )
-from thinkling.rollout.backend import Result
+from thinkling.rollout.backend import Ask, Result
 
 END, THINK, UNTHINK = 256, 257, 258
 _TAGS = {"<think>": THINK, "</think>": UNTHINK}
@@ -99,7 +100,9 @@ class Scripted:
         self.polls = 0
         self._due: dict[int, tuple[int, Result]] = {}
 
-    def submit(self, effect: Sample | Score) -> int:
+    def submit(self, effect: Ask) -> int:
+        if isinstance(effect, Request):
+            raise UserError(f"backend {self.name!r} has no engine that continues ids")
         if isinstance(effect, Score) and self.score is None:
             raise UserError(f"backend {self.name!r} does not score turns; give it a rule as score")
         ticket = len(self.submitted)
