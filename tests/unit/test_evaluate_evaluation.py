@@ -146,6 +146,24 @@ def test_whatever_decides_a_sample_is_part_of_its_key(
     assert len(model.submitted) == PROBLEMS
 
 
+def test_a_strategys_file_and_a_verifiers_folder_count_by_what_they_hold(tmp_path: Path, questions: Path) -> None:
+    own, verifier = tmp_path / "own.py", tmp_path / "v"
+    verifier.mkdir()
+    own.write_text("def ask(ask, setting):\n    (made,) = yield ask\n    return made\n")
+    (verifier / "model.safetensors").write_bytes(b"first")
+    asked = settings(questions, f"{own}:ask", f"bon:n=2,verifier={verifier}")
+    evaluate(asked, tmp_path / "e", scripted)
+    evaluate(asked, tmp_path / "e", never)
+    own.write_text(own.read_text() + "# another\n")
+    model = scripted()
+    evaluate(asked, tmp_path / "e", lambda: model)
+    assert len(model.submitted) == PROBLEMS and all(isinstance(effect, Sample) for effect in model.submitted)
+    (verifier / "model.safetensors").write_bytes(b"second")
+    model = scripted()
+    evaluate(asked, tmp_path / "e", lambda: model)
+    assert len(model.submitted) == 2 * PROBLEMS and all(isinstance(effect, Score) for effect in model.submitted)
+
+
 def failing(share: float) -> Callable[[Sample, int], str | Exception]:
     def reply(effect: Sample, index: int) -> str | Exception:
         broken = stream(effect.seed, "fault").random() < share

@@ -45,12 +45,16 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What a verifier, a judge or the likelihood says of one attempt (``of``), and what that cost."""
+    """What a verifier, a judge or the likelihood says of one attempt (``of``), and what that cost.
+
+    ``version`` identifies what a verifier's folder held.
+    """
 
     of: str
     by: str
     value: float
     usage: Usage = field(default_factory=Usage)
+    version: str = ""
 
 
 def attempt_key(model: str, strategy: str, ask: Sample, extra: str = "") -> str:
@@ -128,6 +132,11 @@ class Pool:
         self.attempts[made.key] = made
         if not made.error:
             self._write(ATTEMPTS, asdict(made))
+
+    def has_judgement(self, of: str, by: str, version: str) -> bool:
+        """Whether an attempt was judged by this version of a verifier."""
+        made = self.judgements.get((of, by))
+        return made is not None and made.version == version
 
     def judge(self, made: Judgement) -> None:
         """Keep a judgement."""

@@ -24,7 +24,7 @@ from thinkling.evaluate.perturbing import Perturbed, perturb_all, recite_table
 from thinkling.evaluate.plan import Plan, plan
 from thinkling.evaluate.power import detectable_difference
 from thinkling.evaluate.results import Table, scores, tabulate, total
-from thinkling.evaluate.sampling import Asking, check_plans, fill, judge, wanted
+from thinkling.evaluate.sampling import Asking, check_plans, fill, judge, unjudged, wanted
 from thinkling.evaluate.seen import overlap_table
 from thinkling.evaluate.tasks import Task, open_task
 from thinkling.rollout.backend import Backend
@@ -176,13 +176,7 @@ def _sample(
 ) -> int:
     asking = settings.asking
     missing = any(one.key not in pool.attempts for one in wanted(tasks, plans, asking))
-    unjudged = any(
-        (one.key, made.judge) not in pool.judgements
-        for made in plans
-        if made.judge
-        for one in wanted(tasks, [made], asking)
-    )
-    if not missing and not unjudged:
+    if not missing and not unjudged(tasks, plans, asking, pool):
         return 0
     backend = open_backend()
     check_plans(tasks, plans, backend, settings.text)

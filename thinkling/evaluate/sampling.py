@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from thinkling.core.progress import Progress
 from thinkling.core.seeds import content_key, derive
 from thinkling.core.types import Message, Problem, Sample, Sampled, Sampling, TokenSeq, Usage
 from thinkling.evaluate.attempts import Attempt, Judgement, Pool, attempt_key, shown, tied_texts
+from thinkling.evaluate.named_files import content_of, fingerprint
 from thinkling.evaluate.plan import Plan
 from thinkling.evaluate.tasks import Task
 from thinkling.reasoning.best_of_n import Judge, judged
@@ -19,6 +21,7 @@ from thinkling.rollout.backend import Backend
 from thinkling.rollout.driver import Failure, Rollout, drive
 
 _NOTHING = Usage()
+FILELESS = ("", "likelihood", "judge")  # what weighs samples without a verifier's folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +56,14 @@ def wanted(tasks: Sequence[Task], plans: Sequence[Plan], asking: Asking) -> Iter
         known = most.get((made.leaf, made.temperature))
         if known is None or made.n > known.n:
             most[made.leaf, made.temperature] = made
+    files = {leaf: fingerprint(leaf) for leaf, _ in most}
     for task in tasks:
         examples = content_key(repr(task.exemplars))
         for problem in task.problems:
             for (leaf, temperature), made in most.items():
                 for index in range(made.n):
                     ask = question(problem, asking, temperature, index)
-                    extra = examples if uses_exemplars(leaf) else ""
+                    extra = (examples if uses_exemplars(leaf) else "") + files[leaf]
                     key = attempt_key(asking.model, leaf, ask, extra)
                     yield Wanted(key, task, problem, leaf, made.strategy, index, ask)
 
@@ -74,6 +78,17 @@ def question(problem: Problem, asking: Asking, temperature: float, index: int) -
 def uses_exemplars(leaf: str) -> bool:
     """Whether a strategy shows worked examples, which then are part of what it asked."""
     return leaf.startswith(("few-shot", "cot:", "cot(")) or leaf == "cot" or ".py:" in leaf or "(" in leaf
+
+
+def unjudged(tasks: Sequence[Task], plans: Sequence[Plan], asking: Asking, pool: Pool) -> list[tuple[Wanted, str, str]]:
+    """What is to be judged, once: the attempt, by which judge, and what identifies the judge's content."""
+    found: dict[tuple[str, str], tuple[Wanted, str, str]] = {}
+    versions = {made.judge: "" if made.judge in FILELESS else content_of(Path(made.judge)) for made in plans}
+    for made in plans:
+        for one in wanted(tasks, [made], asking) if made.judge else ():
+            if not pool.has_judgement(one.key, made.judge, versions[made.judge]):
+                found[one.key, made.judge] = (one, made.judge, versions[made.judge])
+    return list(found.values())
 
 
 def setting_of(task: Task, problem: Problem, backend: Backend) -> Setting:
@@ -106,13 +121,8 @@ def fill(pool: Pool, tasks: Sequence[Task], plans: Sequence[Plan], asking: Askin
 
 def judge(pool: Pool, tasks: Sequence[Task], plans: Sequence[Plan], asking: Asking, backend: Backend) -> int:
     """Have every attempt of a judged plan judged that is not yet; returns how many were."""
-    rows: list[tuple[Wanted, str]] = []
-    for made in (made for made in plans if made.judge):
-        for one in wanted(tasks, [made], asking):
-            attempt = pool.attempts.get(one.key)
-            if attempt and not attempt.error and (one.key, made.judge) not in pool.judgements:
-                rows.append((one, made.judge))
-    rows = list({(one.key, by): (one, by) for one, by in rows}.values())
+    found = unjudged(tasks, plans, asking, pool)
+    rows = [row for row in found if row[0].key in pool.attempts and not pool.attempts[row[0].key].error]
     with Progress(len(rows), "judgements") as progress:
         done = 0
 
@@ -121,11 +131,11 @@ def judge(pool: Pool, tasks: Sequence[Task], plans: Sequence[Plan], asking: Aski
             done += 1
             if isinstance(outcome, Failure):
                 raise outcome.exception
-            one, by = rows[index]
-            pool.judge(Judgement(one.key, by, outcome[0], usage))
+            one, by, version = rows[index]
+            pool.judge(Judgement(one.key, by, outcome[0], usage, version))
             progress.update(done)
 
-        drive((_judged(one, by, pool) for one, by in rows), backend, limit=asking.limit, on_done=keep)
+        drive((_judged(one, by, pool) for one, by, _ in rows), backend, limit=asking.limit, on_done=keep)
     return len(rows)
 
 
@@ -138,7 +148,7 @@ def _answer(one: Wanted, backend: Backend) -> Rollout[Sampled]:
 def _judged(one: Wanted, by: str, pool: Pool) -> Rollout[list[float]]:
     made = pool.attempts[one.key]
     sampled = Sampled(Message.assistant(made.text, made.thinking), TokenSeq((), (), ()), made.finish, made.usage)
-    how: Judge = by if by in ("likelihood", "judge") else "verifier"  # type: ignore[assignment]
+    how: Judge = by if by in FILELESS else "verifier"  # type: ignore[assignment]
     return judged(one.ask, [sampled], how, by if how == "verifier" else "")
 
 
