@@ -8,6 +8,7 @@ sequences leave the batch. Tokens are drawn from the full softmax with numpy, fo
 from __future__ import annotations
 
 import ctypes
+import json
 import time
 from pathlib import Path
 
@@ -34,8 +35,13 @@ _LAYER = {
 }
 
 
-def write_gguf(path: Path, weights: dict[str, torch.Tensor], config: ModelConfig) -> None:
-    """The weights as GGUF: matrices in bfloat16, norms in float32, no vocabulary (tokens are numbers here)."""
+def write_gguf(
+    path: Path, weights: dict[str, torch.Tensor], config: ModelConfig, tokenizer: Path | None = None
+) -> None:
+    """The weights as GGUF: matrices in bfloat16, norms in float32.
+
+    ``tokenizer``: the folder whose vocabulary and chat template go into the file; without it, tokens are numbers.
+    """
     writer = gguf.GGUFWriter(str(path), "qwen3")
     writer.add_context_length(config.max_position_embeddings)
     writer.add_embedding_length(config.hidden_size)
@@ -48,7 +54,10 @@ def write_gguf(path: Path, weights: dict[str, torch.Tensor], config: ModelConfig
     writer.add_rope_freq_base(config.rope_theta)
     writer.add_layer_norm_rms_eps(config.rms_norm_eps)
     writer.add_vocab_size(config.vocab_size)
-    writer.add_tokenizer_model("no_vocab")
+    if tokenizer is None:
+        writer.add_tokenizer_model("no_vocab")
+    else:
+        _write_vocabulary(writer, tokenizer)
     for name, tensor in weights.items():
         if name == "lm_head.weight":
             continue  # tied to the embedding
@@ -59,6 +68,25 @@ def write_gguf(path: Path, weights: dict[str, torch.Tensor], config: ModelConfig
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
+
+
+def _write_vocabulary(writer: gguf.GGUFWriter, folder: Path) -> None:
+    file = json.loads((folder / "tokenizer.json").read_text())
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    special = {row["content"]: row["id"] for row in file["added_tokens"]}
+    tokens = {**file["model"]["vocab"], **special}
+    kinds = gguf.TokenType
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("qwen2")
+    writer.add_token_list(sorted(tokens, key=tokens.__getitem__))
+    writer.add_token_types(
+        [kinds.CONTROL if number in special.values() else kinds.NORMAL for number in sorted(tokens.values())]
+    )
+    merges = file["model"]["merges"]
+    writer.add_token_merges([pair if isinstance(pair, str) else " ".join(pair) for pair in merges])
+    writer.add_eos_token_id(special["<|im_end|>"])
+    writer.add_add_bos_token(False)
+    writer.add_chat_template(settings.get("chat_template") or (folder / "chat_template.jinja").read_text())
 
 
 def _name(name: str) -> str:

@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.browser.chromium import Chromium, program
+from tests.browser.tab import Tab
 from tests.synthetic_evaluation import synthetic
 from tests.unit.test_evaluate_browse import HOSTILE, carried
 from thinkling.evaluate.evaluation import Evaluation
 
-pytestmark = pytest.mark.skipif(program() is None, reason="needs a browser: apt-get install chromium")
-
 SHOWN = "(document.querySelector('#problem h3')?.textContent ?? '')"
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
-    with Chromium(tmp_path_factory.mktemp("profile")) as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")
@@ -36,23 +28,22 @@ def index(made: Evaluation) -> dict[str, Any]:
 
 
 @pytest.fixture
-def page(browser: Chromium, made: Evaluation) -> Chromium:
+def page(tab: Tab, made: Evaluation) -> Tab:
     """The page, freshly opened on a desktop, its first problem shown."""
-    browser.screen(1400, 1000)
-    show(browser, made.folder / "report.html")
-    return browser
+    show(tab, made.folder / "report.html")
+    return tab
 
 
-def show(browser: Chromium, path: Path, fragment: str = "") -> None:
-    browser.open(path.as_uri() + fragment)
-    browser.wait("document.querySelector('#problem .abreast') !== null")
+def show(tab: Tab, path: Path, fragment: str = "") -> None:
+    tab.open(path.as_uri() + fragment)
+    tab.wait("document.querySelector('#problem .abreast') !== null")
 
 
-def click(page: Chromium, selector: str, at: int = 0) -> None:
+def click(page: Tab, selector: str, at: int = 0) -> None:
     page.run(f"document.querySelectorAll({json.dumps(selector)})[{at}].click()")
 
 
-def choose(page: Chromium, label: str, text: str) -> None:
+def choose(page: Tab, label: str, text: str) -> None:
     """Pick an entry of the filter with this label."""
     page.run(
         f"""(() => {{
@@ -65,41 +56,36 @@ def choose(page: Chromium, label: str, text: str) -> None:
     )
 
 
-def search(page: Chromium, words: str) -> None:
+def search(page: Tab, words: str) -> None:
     page.run(
         "(() => { const box = document.querySelector('#filters input');"
         f"box.value = {json.dumps(words)}; box.dispatchEvent(new Event('input')); }})()"
     )
 
 
-def texts(page: Chromium, selector: str) -> list[str]:
-    made: list[str] = page.run(f"[...document.querySelectorAll({json.dumps(selector)})].map((one) => one.textContent)")
-    return made
-
-
-def found(page: Chromium) -> list[int]:
+def found(page: Tab) -> list[int]:
     """The problems that the list holds, all of its pages."""
     made: list[int] = []
     while True:
-        made += [int(text) - 1 for text in texts(page, "#rows .number")]
+        made += [int(text) - 1 for text in page.texts("#rows .number")]
         if page.run("document.querySelector('#pages button:last-child').disabled"):
             return made
         click(page, "#pages button:last-child")
 
 
-def test_it_opens_quietly_and_asks_for_nothing(page: Chromium, made: Evaluation, index: dict[str, Any]) -> None:
+def test_it_opens_quietly_and_asks_for_nothing(page: Tab, made: Evaluation, index: dict[str, Any]) -> None:
     assert page.errors == [] and page.requested == [(made.folder / "report.html").as_uri()]
     assert page.run(SHOWN) == "Problem 1"
-    assert texts(page, "#problem .card header bdi") == [plan.spec for plan in made.plans]
-    assert index["question"][0] in texts(page, "#problem .question")[0]
-    assert texts(page, "#problem .gold")[0] == f"Right answer: {index['gold'][0]}"
+    assert page.texts("#problem .card header bdi") == [plan.spec for plan in made.plans]
+    assert index["question"][0] in page.texts("#problem .question")[0]
+    assert page.texts("#problem .gold")[0] == f"Right answer: {index['gold'][0]}"
 
 
-def test_only_a_page_of_the_list_is_in_the_document(page: Chromium, index: dict[str, Any]) -> None:
-    assert len(texts(page, "#rows li")) == 20 and texts(page, "#count") == ["60 problems"]
-    assert texts(page, "#pages span") == ["1–20"]
-    assert found(page) == list(range(60)) and len(texts(page, "#rows li")) == 20
-    assert texts(page, "#pages span") == ["41–60"]
+def test_only_a_page_of_the_list_is_in_the_document(page: Tab, index: dict[str, Any]) -> None:
+    assert len(page.texts("#rows li")) == 20 and page.texts("#count") == ["60 problems"]
+    assert page.texts("#pages span") == ["1–20"]
+    assert found(page) == list(range(60)) and len(page.texts("#rows li")) == 20
+    assert page.texts("#pages span") == ["41–60"]
 
 
 Wanted = Callable[[dict[str, Any], int], bool]
@@ -128,16 +114,16 @@ def known(index: dict[str, Any], i: int) -> list[float]:
     ],
 )
 def test_filters_keep_what_they_say(
-    page: Chromium, index: dict[str, Any], label: str, text: str, wanted: Wanted
+    page: Tab, index: dict[str, Any], label: str, text: str, wanted: Wanted
 ) -> None:
     expected = [i for i in range(60) if wanted(index, i)]
     assert 0 < len(expected) < 60, "the filter has something to do"
     choose(page, label, text)
-    assert texts(page, "#count") == [f"{len(expected)} of 60 problems"]
+    assert page.texts("#count") == [f"{len(expected)} of 60 problems"]
     assert found(page) == expected
 
 
-def test_filters_of_several_strategies_hold_together(page: Chromium, index: dict[str, Any]) -> None:
+def test_filters_of_several_strategies_hold_together(page: Tab, index: dict[str, Any]) -> None:
     choose(page, "plain", "wrong")
     choose(page, "sc:n=8", "right")
     plain, eight = index["strategies"][0], index["strategies"][3]
@@ -145,66 +131,66 @@ def test_filters_of_several_strategies_hold_together(page: Chromium, index: dict
     assert found(page) == [i for i in range(60) if plain["statuses"][i] == 1 and eight["statuses"][i] == 0] != []
 
 
-def test_search_finds_words_keys_and_answers(page: Chromium, index: dict[str, Any]) -> None:
+def test_search_finds_words_keys_and_answers(page: Tab, index: dict[str, Any]) -> None:
     search(page, index["key"][33][:9])
     assert found(page) == [33]
     search(page, "BAKER  loaves")
     assert len(found(page)) == 60
     search(page, "no such words")
     assert (
-        found(page) == [] and texts(page, "#count") == ["0 of 60 problems"] and texts(page, "#pages span") == ["none"]
+        found(page) == [] and page.texts("#count") == ["0 of 60 problems"] and page.texts("#pages span") == ["none"]
     )
     assert page.errors == []
 
 
-def test_a_vote_shows_its_tally_and_each_sample_on_demand(page: Chromium, made: Evaluation) -> None:
+def test_a_vote_shows_its_tally_and_each_sample_on_demand(page: Tab, made: Evaluation) -> None:
     place = [plan.spec for plan in made.plans].index("sc")
     first = made.outcomes["sc"]["gsm8k"][0]
     card = f"#problem .card:nth-child({place + 1})"
-    told = texts(page, f"{card} .tally .told")
+    told = page.texts(f"{card} .tally .told")
     assert sum(int(text.split()[0]) for text in told) == 16
     votes = sorted((int(text.split()[0]) for text in told), reverse=True)
     assert votes[0] == round(16 * (first.confidence or 0))
-    assert len(texts(page, f"{card} .chips button")) == 16 and texts(page, f"{card} .sample .said") == []
+    assert len(page.texts(f"{card} .chips button")) == 16 and page.texts(f"{card} .sample .said") == []
     click(page, f"{card} .chips button", 4)
     read = first.reads[4]
-    assert texts(page, f"{card} .sample .said")[-1] == read.attempt.text
-    assert texts(page, f"{card} .sample .thinking") == [read.attempt.thinking]
+    assert page.texts(f"{card} .sample .said")[-1] == read.attempt.text
+    assert page.texts(f"{card} .sample .thinking") == [read.attempt.thinking]
     assert page.run(f"document.querySelectorAll('{card} [aria-expanded=true]').length") == 1
     click(page, f"{card} .chips button", 4)
-    assert texts(page, f"{card} .sample .said") == []
+    assert page.texts(f"{card} .sample .said") == []
 
 
-def test_traces_are_drawn_by_what_they_are(page: Chromium, made: Evaluation) -> None:
+def test_traces_are_drawn_by_what_they_are(page: Tab, made: Evaluation) -> None:
     cards = {plan.spec.rpartition(":")[2]: f"#problem .card:nth-child({at + 1})" for at, plan in enumerate(made.plans)}
     outcomes = {plan.spec.rpartition(":")[2]: made.outcomes[plan.spec]["gsm8k"][0] for plan in made.plans}
 
     paths = outcomes["paths"].reads[0].attempt.trace
     assert paths is not None
     chosen = paths["candidates"][paths["tied"][0]]
-    assert "".join(texts(page, f"{cards['paths']} .tokens > span")) == "".join(piece for piece, _ in chosen["margins"])
+    assert "".join(page.texts(f"{cards['paths']} .tokens > span")) == "".join(piece for piece, _ in chosen["margins"])
     sure = page.run(
         f"[...document.querySelectorAll('{cards['paths']} .tokens > span')]"
         ".map((one) => one.style.getPropertyValue('--sure'))"
     )
     assert sure == [f"{round(100 * round(gap, 4))}%" for _, gap in chosen["margins"]]
-    assert len(texts(page, f"{cards['paths']} details")) == len(paths["candidates"]) - len(paths["tied"])
+    assert len(page.texts(f"{cards['paths']} details")) == len(paths["candidates"]) - len(paths["tied"])
 
     tree = outcomes["search"].reads[0].attempt.trace
     assert tree is not None
-    assert len(texts(page, f"{cards['search']} .tree li")) == len(tree["candidates"])
-    assert len(texts(page, f"{cards['search']} .tree .pruned")) == sum(not one["kept"] for one in tree["candidates"])
-    assert len(texts(page, f"{cards['search']} .tree .won")) == 4, "three steps and the end"
+    assert len(page.texts(f"{cards['search']} .tree li")) == len(tree["candidates"])
+    assert len(page.texts(f"{cards['search']} .tree .pruned")) == sum(not one["kept"] for one in tree["candidates"])
+    assert len(page.texts(f"{cards['search']} .tree .won")) == 4, "three steps and the end"
     assert page.run(f"document.querySelector('{cards['search']} .tree .tree .tree .tree .won') !== null")
 
     chain = outcomes["zs-cot"].reads[0].attempt.trace
     assert chain is not None
-    parts = texts(page, f"{cards['zs-cot']} .said")
+    parts = page.texts(f"{cards['zs-cot']} .said")
     assert len(parts) == 2 and parts[1].startswith("Therefore, the answer"), "a part shows what it adds"
     assert parts[0] == chain["candidates"][0]["text"]
 
 
-def test_the_keyboard_goes_through_the_list(page: Chromium) -> None:
+def test_the_keyboard_goes_through_the_list(page: Tab) -> None:
     page.run("document.querySelector('#rows button').focus()")
     for key, number in (("ArrowDown", 2), ("j", 3), ("ArrowUp", 2), ("k", 1), ("ArrowUp", 1)):
         page.press(key)
@@ -215,15 +201,15 @@ def test_the_keyboard_goes_through_the_list(page: Chromium) -> None:
     assert page.run("document.activeElement.tagName") == "BUTTON", "nothing traps the focus"
 
 
-def test_going_past_the_end_of_a_page_turns_it(page: Chromium) -> None:
+def test_going_past_the_end_of_a_page_turns_it(page: Tab) -> None:
     click(page, "#rows button", 19)
     page.wait(f"{SHOWN} === 'Problem 20'")
     click(page, "#problem .bar button", 1)
     page.wait(f"{SHOWN} === 'Problem 21'")
-    assert texts(page, "#rows .number")[0] == "21" and page.run("location.hash") == "#problem-21"
+    assert page.texts("#rows .number")[0] == "21" and page.run("location.hash") == "#problem-21"
 
 
-def test_an_address_names_a_problem(page: Chromium, made: Evaluation) -> None:
+def test_an_address_names_a_problem(page: Tab, made: Evaluation) -> None:
     show(page, made.folder / "report.html", "#problem-42")
     assert page.run(SHOWN) == "Problem 42"
     assert page.run("document.querySelector('#rows [aria-current] .number').textContent") == "42"
@@ -233,19 +219,19 @@ def test_an_address_names_a_problem(page: Chromium, made: Evaluation) -> None:
     assert page.run(SHOWN) == "Problem 1"
 
 
-def test_tables_sort_by_their_numbers(page: Chromium, made: Evaluation) -> None:
+def test_tables_sort_by_their_numbers(page: Tab, made: Evaluation) -> None:
     accuracy = [row["accuracy"]["value"] for row in made.table["strategies"].values()]
     click(page, "#strategies .sortable th button", 1)
-    shown = [float(text.split("%")[0]) for text in texts(page, "#strategies .sortable tbody td:nth-child(3)")]
+    shown = [float(text.split("%")[0]) for text in page.texts("#strategies .sortable tbody td:nth-child(3)")]
     assert shown == [round(100 * value, 1) for value in sorted(accuracy, reverse=True)]
     click(page, "#strategies .sortable th button", 1)
     assert page.run("document.querySelector('#strategies th[aria-sort]').getAttribute('aria-sort')") == "ascending"
-    assert [float(text.split("%")[0]) for text in texts(page, "#strategies .sortable tbody td:nth-child(3)")] == shown[
+    assert [float(text.split("%")[0]) for text in page.texts("#strategies .sortable tbody td:nth-child(3)")] == shown[
         ::-1
     ]
 
 
-def test_problems_won_lead_to_those_problems(page: Chromium, index: dict[str, Any]) -> None:
+def test_problems_won_lead_to_those_problems(page: Tab, index: dict[str, Any]) -> None:
     cell = "document.querySelector('#differences [data-better] button').parentElement"
     more, less = map(int, page.run(f"{cell}.dataset.better").split(","))
     count = int(page.run(f"{cell}.textContent"))
@@ -259,13 +245,15 @@ def test_problems_won_lead_to_those_problems(page: Chromium, index: dict[str, An
 
 
 @pytest.mark.parametrize("width", [360, 390, 700, 1000, 1400])
-def test_nothing_is_wider_than_the_window(page: Chromium, width: int) -> None:
+def test_nothing_is_wider_than_the_window(new_tab: Callable[..., Tab], made: Evaluation, width: int) -> None:
+    page = new_tab(is_mobile=width < 600)
+    show(page, made.folder / "report.html")
     page.screen(width, 800)
     page.run("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
     assert page.run("document.documentElement.scrollWidth") <= width
 
 
-def test_it_follows_the_system_into_the_dark(page: Chromium) -> None:
+def test_it_follows_the_system_into_the_dark(page: Tab) -> None:
     def brightness(selector: str, what: str) -> int:
         color = page.run(f"getComputedStyle(document.querySelector('{selector}')).{what}")
         return sum(int(part) for part in color[4:-1].split(","))
@@ -275,41 +263,38 @@ def test_it_follows_the_system_into_the_dark(page: Chromium) -> None:
     assert brightness("body", "backgroundColor") < 120 and brightness("#problem", "color") > 600
 
 
-def test_on_paper_the_list_is_gone_and_the_problem_stays(page: Chromium) -> None:
+def test_on_paper_the_list_is_gone_and_the_problem_stays(page: Tab) -> None:
     page.screen(800, 1000, media="print")
     shown = "getComputedStyle(document.querySelector('{}')).display"
     assert page.run(shown.format(".finder")) == "none" and page.run(shown.format("nav")) == "none"
     assert page.run(shown.format("#problem")) != "none" and page.run("document.documentElement.scrollWidth") <= 800
 
 
-def test_without_scripts_the_results_are_there(browser: Chromium, made: Evaluation) -> None:
-    browser.call("Emulation.setScriptExecutionDisabled", value=True)
-    try:
-        browser.open((made.folder / "report.html").as_uri())
-        assert browser.run("document.querySelector('noscript').getBoundingClientRect().height") > 0
-        assert browser.run("document.querySelector('#browser').hidden")
-        assert "95% interval" in browser.run("document.querySelector('#strategies').innerText")
-    finally:
-        browser.call("Emulation.setScriptExecutionDisabled", value=False)
+def test_without_scripts_the_results_are_there(new_tab: Callable[..., Tab], made: Evaluation) -> None:
+    page = new_tab(java_script_enabled=False)
+    page.open((made.folder / "report.html").as_uri())
+    assert page.run("document.querySelector('noscript').getBoundingClientRect().height") > 0
+    assert page.run("document.querySelector('#browser').hidden")
+    assert "95% interval" in page.run("document.querySelector('#strategies').innerText")
 
 
-def test_what_models_say_does_nothing(browser: Chromium, tmp_path: Path) -> None:
+def test_what_models_say_does_nothing(new_tab: Callable[..., Tab], tmp_path: Path) -> None:
     made = synthetic(
         tmp_path, problems=5, tasks=1, strategies=("plain", "sc:n=6", "mine.py:paths", "refine"),
         reply=lambda effect, index: f"{HOSTILE[(effect.seed + index) % len(HOSTILE)]} The answer is 3.",
     )  # fmt: skip
     path = made.folder / "report.html"
-    browser.screen(1200, 900)
+    page = new_tab(1200, 900)
     seen = ""
     for number in range(1, 6):
-        show(browser, path, f"#problem-{number}")
-        browser.wait(f"{SHOWN} === 'Problem {number}'")
-        browser.run("document.querySelectorAll('#problem .chips button').forEach((one) => one.click())")
-        browser.run("document.querySelectorAll('#problem details').forEach((one) => { one.open = true; })")
-        assert browser.run("document.querySelectorAll('#problem :is(script, img, style, b:not(.step b))').length") == 0
-        seen += browser.run("document.querySelector('#problem').textContent")
-        assert browser.errors == [] and browser.requested == [path.as_uri()]
-    assert browser.run("window.hacked") is None
+        show(page, path, f"#problem-{number}")
+        page.wait(f"{SHOWN} === 'Problem {number}'")
+        page.run("document.querySelectorAll('#problem .chips button').forEach((one) => one.click())")
+        page.run("document.querySelectorAll('#problem details').forEach((one) => { one.open = true; })")
+        assert page.run("document.querySelectorAll('#problem :is(script, img, style, b:not(.step b))').length") == 0
+        seen += page.run("document.querySelector('#problem').textContent")
+        assert page.errors == [] and page.requested == [path.as_uri()]
+    assert page.run("window.hacked") is None
     for whole in (*HOSTILE[:3], HOSTILE[5], HOSTILE[6]):
         assert whole in seen
     for code in ("U+2028", "U+FEFF", "U+0000", "U+202E", "U+2066"):
@@ -317,7 +302,7 @@ def test_what_models_say_does_nothing(browser: Chromium, tmp_path: Path) -> None
     assert not set("\u202e\u2066\u2028\x00") & set(seen)
 
 
-def test_even_a_script_that_got_in_would_not_run(page: Chromium) -> None:
+def test_even_a_script_that_got_in_would_not_run(page: Tab) -> None:
     page.run(
         "document.body.append(Object.assign(document.createElement('script'), {textContent: 'window.hacked = 1'}))"
     )
@@ -329,17 +314,17 @@ def test_even_a_script_that_got_in_would_not_run(page: Chromium) -> None:
     assert page.requested == [page.run("location.href")], "and nothing could be fetched"
 
 
-def test_a_very_long_answer_is_folded_and_shortened(browser: Chromium, tmp_path: Path) -> None:
+def test_a_very_long_answer_is_folded_and_shortened(new_tab: Callable[..., Tab], tmp_path: Path) -> None:
     made = synthetic(
         tmp_path, problems=2, tasks=1, strategies=("plain",), max_tokens=2_000_000,
         reply=lambda effect, index: "word" * 250_000 + " The answer is 3.",
     )  # fmt: skip
-    browser.screen(390, 800)
-    show(browser, made.folder / "report.html")
-    assert len(texts(browser, "#problem")[0]) < 4_000
-    assert texts(browser, "#problem .unfold") == ["Show all 1,000,017 characters"]
-    click(browser, "#problem .unfold")
-    (said,) = texts(browser, "#problem .card .said")
+    page = new_tab(390, 800, is_mobile=True)
+    show(page, made.folder / "report.html")
+    assert len(page.texts("#problem")[0]) < 4_000
+    assert page.texts("#problem .unfold") == ["Show all 1,000,017 characters"]
+    click(page, "#problem .unfold")
+    (said,) = page.texts("#problem .card .said")
     assert 20_000 < len(said) < 20_200 and "980,017 characters are left out here" in said
     assert said.endswith("The answer is 3.")
-    assert browser.run("document.documentElement.scrollWidth") <= 390, "a word without an end is broken"
+    assert page.run("document.documentElement.scrollWidth") <= 390, "a word without an end is broken"

@@ -249,7 +249,7 @@ def test_problems_that_the_training_text_holds_are_counted_and_compared(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A model that only solves what it has read: all the difference lies between seen and unseen problems."""
-    asked = Settings("m", "m", ("chain",), ("plain",), problems=200, max_tokens=100, trained_on="data")
+    asked = Settings("m", "m", ("chain",), ("plain",), problems=200, max_tokens=100, trained_on=str(tmp_path))
     tasks, _ = prepare(asked)
     seen = {problem.prompt: problem.answer for problem in tasks[0].problems[::2]}
     monkeypatch.setattr("thinkling.evaluate.seen.training_texts", lambda data: [f"Once. {text} End." for text in seen])

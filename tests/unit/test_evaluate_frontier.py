@@ -41,7 +41,7 @@ def test_frontier_names_who_is_worth_its_tokens() -> None:
         for name in ("vote", "waste", "cot", "direct")
     }
     strategies["direct"]["elsewhere"] = (1e9, 1.0)
-    made = frontier(strategies, draws=500)
+    made = frontier({name: {"f": rows} for name, rows in strategies.items()}, draws=500)
     assert [point.name for point in made] == ["direct", "cot", "waste", "vote"], "cheapest first"
     assert [point.on_frontier for point in made] == [True, True, False, True]
     assert made[2].share < 0.05 and made[1].share > 0.95 and made[0].share == 1.0
@@ -52,8 +52,23 @@ def test_frontier_names_who_is_worth_its_tokens() -> None:
 def test_a_lucky_point_is_told_from_a_sure_one() -> None:
     generator, keys = np.random.default_rng(2), range(100)
     same = {n: {str(i): (100.0 + n, float(generator.random() < 0.5)) for i in keys} for n in range(3)}
-    shares = [point.share for point in frontier({str(n): rows for n, rows in same.items()})]
+    shares = [point.share for point in frontier({str(n): {"f": rows} for n, rows in same.items()})]
     assert shares[0] == 1.0 and all(0.01 < share < 0.99 for share in shares[1:])
+
+
+def test_families_count_the_same_on_the_frontier_however_large_they_are() -> None:
+    """Solving all of 10 problems and nothing of 100 is as good as the other way round."""
+    sizes = {"large": 100, "small": 10}
+    strategies = {
+        solved: {
+            family: {str(i): (10.0 + (solved == "small"), float(family == solved)) for i in range(size)}
+            for family, size in sizes.items()
+        }
+        for solved in sizes
+    }
+    large, small = frontier(strategies, draws=200)
+    assert (large.accuracy.value, small.accuracy.value, small.tokens.value) == (0.5, 0.5, 11.0)
+    assert large.accuracy.n == 110
 
 
 def test_cost_is_linear_in_log_tokens() -> None:
@@ -133,7 +148,7 @@ def test_an_accuracy_that_is_hardly_reached_has_no_end() -> None:
         (lambda: pareto([1.0, 2.0], [1.0]), "of one shape"),
         (lambda: pareto([1.0, math.nan], [1.0, 1.0]), "finite"),
         (lambda: frontier({}), "no strategies"),
-        (lambda: frontier({"a": {"1": (1.0, 1.0)}, "b": {"2": (1.0, 1.0)}}), "answered by all of a, b"),
+        (lambda: frontier({"a": {"f": {"1": (1.0, 1.0)}}, "b": {"f": {"2": (1.0, 1.0)}}}), "by all of a, b"),
         (lambda: cost_at([2, 1], [0.1, 0.2], 0.1, monotone="refuse"), "positive and ascending"),
         (lambda: cost_at([0, 1], [0.1, 0.2], 0.1, monotone="refuse"), "positive and ascending"),
         (lambda: cost_at([1, 2], [0.1], 0.1, monotone="refuse"), "one accuracy per budget"),

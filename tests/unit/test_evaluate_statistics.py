@@ -114,6 +114,15 @@ def test_share_that_cannot_vary_still_has_an_interval(end: float) -> None:
     assert 0 <= made.low <= made.high <= 1
 
 
+@pytest.mark.parametrize("problems", [1, 2, 30])
+def test_problems_that_are_all_half_right_are_no_certainty(problems: int) -> None:
+    made = share({"a": [0.5] * problems})
+    assert made.low < made.value == 0.5 < made.high and made.n == problems
+    assert made.high - made.low == pytest.approx(
+        wilson(problems // 2, problems).high - wilson(problems // 2, problems).low
+    )
+
+
 def test_bootstrap_matches_the_normal_interval_of_the_mean() -> None:
     values = np.random.default_rng(1).normal(3, 2, size=400)
     made = bootstrap({"a": list(values)}, seed=5, draws=8000)

@@ -14,6 +14,7 @@ from thinkling.reasoning.spec import strategy
 from thinkling.reasoning.strategy import Setting, as_policy
 from thinkling.rollout.driver import Failure, drive
 from thinkling.tasks.answers import answer_kind
+from thinkling.tokenizer.chat import TAGS
 
 SETTING = Setting(answer_kind("number"), Capabilities(logprobs=True, fork=True))
 
@@ -68,9 +69,9 @@ def _top(character: str, place: int, sure: Mapping[str, float]) -> tuple[TopToke
     return tuple(TopToken(ord(name), math.log(p), name) for name, p in table.items())
 
 
-def decode(spec: str) -> tuple[Sampled, CharacterModel]:
+def decode(spec: str, think: bool | None = None) -> tuple[Sampled, CharacterModel]:
     model = CharacterModel()
-    asked = Sample((), Sampling(temperature=1.0, max_tokens=50), 1, prefix="Q: 3*5?\nA:")
+    asked = Sample((), Sampling(temperature=1.0, max_tokens=50), 1, prefix="Q: 3*5?\nA:", think=think)
     (made,) = drive([as_policy(strategy(spec), spec, SETTING).respond(asked)], model)  # type: ignore[arg-type]
     assert not isinstance(made, Failure), made
     return made[0], model
@@ -86,6 +87,14 @@ def test_it_branches_on_the_first_token_alone_and_goes_on_greedily() -> None:
     assert (look.sampling.max_tokens, look.top_logprobs, look.forced) == (1, 3, ())
     assert [branch.forced for branch in branches] == [(ord("a"),), (ord("b"),), (ord("d"),)]
     assert all(effect.sampling.temperature == 0.0 and effect.top_logprobs == 2 for effect in branches)
+
+
+def test_no_branch_thinks_where_that_is_forbidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The likeliest tokens are told from the raw logits, in which nothing is forbidden yet."""
+    monkeypatch.setitem(TAGS, "think", ("b", "/"))
+    for think, first in ((None, "abd"), (True, "abd"), (False, "adc")):
+        _, model = decode("cot-decoding:k=3", think)
+        assert [chr(branch.forced[0]) for branch in model.asked[1:]] == list(first)
 
 
 def test_delta_is_the_mean_margin_over_the_tokens_of_the_answer_alone() -> None:

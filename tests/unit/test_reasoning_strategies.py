@@ -12,7 +12,7 @@ from thinkling.core.types import Capabilities, Message, Sample, Sampled, Samplin
 from thinkling.reasoning.budget import WAIT
 from thinkling.reasoning.prompting import ask_for
 from thinkling.reasoning.refine import CRITICIZE
-from thinkling.reasoning.spec import strategy
+from thinkling.reasoning.spec import spell, strategy
 from thinkling.reasoning.strategy import Setting, as_policy, check
 from thinkling.rollout.driver import Failure, drive
 from thinkling.rollout.scripted import Scripted
@@ -207,6 +207,14 @@ def test_the_model_as_a_judge_is_asked_about_each_answer_without_the_gold() -> N
     assert NUMBER.kind.answer(made.message.text) == "2" and usage.calls == 8
 
 
+def test_a_model_that_has_no_thinking_is_not_forbidden_to_think() -> None:
+    """An endpoint refuses a switch that it does not have; direct answers and judges do without."""
+    for spec, replies in (("direct", ["The answer is 4."]), ("bon:n=1,by=judge", ["The answer is 4.", "Yes"])):
+        backend = Scripted(replies)
+        answered(spec, backend, setting=BARE)
+        assert [effect.think for effect in sampled_effects(backend)] == [None] * len(replies)
+
+
 # --- searching, refining, forcing -----------------------------------------------------------------
 
 PIECES = {
@@ -234,6 +242,21 @@ def test_beam_search_follows_the_verifier_and_pays_for_what_it_prunes() -> None:
     assert usage.calls == 8  # four samples, four verdicts
     marks = [effect.marks for effect in backend.submitted if isinstance(effect, Score)]
     assert marks[0] == (5,) and marks[2] == (5, 11)
+
+
+def test_in_plain_text_a_beam_is_judged_and_answered_as_a_whole() -> None:
+    """There a backend gives the continuation alone."""
+    steps = ("1+1=2", " 2+2=4", " The answer is 4.")
+
+    def reply(effect: Sample, index: int) -> str:
+        at = sum(step.strip() in effect.prefix for step in steps)
+        return steps[at] + (" and" if at < 2 else "")
+
+    backend = Scripted(reply, score=lambda effect: Scored((0.0,), 0.5, Usage(calls=1), (0.5,) * len(effect.marks)))
+    made, _ = answered("beam:width=1,expand=1,verifier=v", backend, ask(text=True))
+    assert made.message.text == "".join(steps)
+    turns = [(effect.turn.text, effect.marks) for effect in backend.submitted if isinstance(effect, Score)]
+    assert turns == [("1+1=2", (5,)), ("1+1=2 2+2=4", (5, 11)), ("".join(steps), (5, 11))]
 
 
 @pytest.mark.parametrize(("score", "best"), [("product", "a"), ("minimum", "b"), ("last", "c")])
@@ -265,6 +288,23 @@ def test_self_refine_stops_when_the_critic_is_content_and_never_sees_a_gold_answ
     ]
     with pytest.raises(UserError, match="chat"):
         check(strategy("refine"), "refine", NUMBER, True, "model 'm'")
+
+
+@pytest.mark.parametrize(
+    ("critique", "calls"),
+    [
+        ("No mistakes.", 2),
+        ("**No errors found!**", 2),
+        ("There are no mistakes. The answer is 4.", 2),
+        ("3*4=12 is right, and I see no mistakes.", 2),
+        ("Step 1 has no mistakes. Step 2 is wrong.", 3),
+        ("No mistakes in step 1.\nStep 2 is wrong.", 3),
+        ("There are no mistakes but in the last step.", 3),
+    ],
+)
+def test_a_critic_is_content_only_with_the_whole(critique: str, calls: int) -> None:
+    _, usage = answered("refine:rounds=1", Scripted(["The answer is 5.", critique, "The answer is 4."]))
+    assert usage.calls == calls
 
 
 def test_analogical_prompting_asks_for_a_related_problem_first() -> None:
@@ -308,6 +348,9 @@ def test_budget_forcing_strips_an_early_end_and_appends_wait() -> None:
         ("sc:n=3(cott)", "did you mean cot"),
         ("sc(", "such as"),
         ("nothing.py:mine", "no"),
+        ("sc:inner=cot", "stands in brackets"),
+        ("budget(cot)", "asks no other one"),
+        ("sc:n=2000000", "below a million"),
     ],
 )
 def test_a_wrong_spec_is_refused_with_what_was_expected(spec: str, message: str) -> None:
@@ -317,7 +360,13 @@ def test_a_wrong_spec_is_refused_with_what_was_expected(spec: str, message: str)
 
 @pytest.mark.parametrize(
     ("spec", "message"),
-    [("beam", "verifier=PATH"), ("bon", "verifier=PATH"), ("vote", "verifier"), ("budget:min=9,max=3", "min <= max")],
+    [
+        ("beam", "verifier=PATH"),
+        ("bon", "verifier=PATH"),
+        ("vote", "verifier"),
+        ("budget:min=9,max=3", "min <= max"),
+        ("sc:error=0.6", "between 0 and 0.5"),
+    ],
 )
 def test_what_a_strategy_lacks_is_said_before_a_token_is_spent(spec: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
@@ -352,3 +401,40 @@ def test_a_strategy_of_ones_own(tmp_path) -> None:  # type: ignore[no-untyped-de
     assert NUMBER.kind.answer(made.message.text) == "2" and usage.calls == 2
     made, usage = answered(f"sc:n=2({tmp_path}/mine.py:Last:n=3)", numbers(1, 1, 5, 1, 1, 5))
     assert NUMBER.kind.answer(made.message.text) == "5" and usage.calls == 6
+
+
+def test_a_strategy_of_ones_own_is_spelled_so_that_it_is_found_again(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    mine = tmp_path / "mine.py"
+    mine.write_text(
+        "from dataclasses import dataclass\n"
+        "from thinkling.reasoning.self_consistency import SelfConsistency\n"
+        "class Plainly:\n"
+        "    def needs(self, setting, text):\n"
+        "        return ('fork',)\n"
+        "    def answer(self, ask, setting):\n"
+        "        yield ask\n"
+        "@dataclass(frozen=True)\n"
+        "class Twice(Plainly):\n"
+        "    a: int = 1\n"
+        "    b: bool = False\n"
+        "made = Twice(2)\n"
+        "votes = SelfConsistency(n=3)\n"
+        "number = 3\n"
+    )
+    for written, spelled in (
+        ("Plainly", "Plainly"),
+        ("Twice:a=1", "Twice"),
+        ("Twice:b=true,a=3", "Twice:a=3,b=true"),
+        ("made", "made"),
+    ):
+        chosen = strategy(f"{mine}:{written}")
+        assert spell(chosen) == f"{mine}:{spelled}" == spell(strategy(spell(chosen)))
+        assert chosen.needs(NUMBER, False) == ("fork",)
+    assert spell(strategy(f"{mine}:votes")) == "sc:n=3"
+    for written, message in (
+        ("number", "is a int"),
+        ("Plainly:a=1", "takes no arguments"),
+        ("made:a=1", "not a class"),
+    ):
+        with pytest.raises(UserError, match=message):
+            strategy(f"{mine}:{written}")

@@ -23,6 +23,18 @@ def test_a_plain_spec() -> None:
     assert (endpoint.concurrency, endpoint.key_env, endpoint.prefix, endpoint.body) == (32, "OPENAI_API_KEY", False, {})
 
 
+def test_an_endpoint_is_told_apart_by_what_it_is_sent() -> None:
+    """Answers under one identity may stand for each other: what is sent counts, how hard it is driven does not."""
+    plain = parse_endpoint(f"openai:m@{BASE}").identity
+    assert plain == f"openai:m@{BASE}"
+    for same in ("concurrency=4&timeout=3&price_in=1&price_out=2", "key_env=&logprobs=1&scoring=text"):
+        assert parse_endpoint(f"openai:m@{BASE}?{same}").identity == plain
+    others = ("body.effort=low", "body.effort=high", "body.top_k=-1", "prefix=1", "think_switch=t", "seed_field=")
+    assert len({plain, *(parse_endpoint(f"openai:m@{BASE}?{other}").identity for other in others)}) == 7
+    one, two = (parse_endpoint(f"openai:m@{BASE}?{q}").identity for q in ("body.a=1&body.b=2", "body.b=2&body.a=1"))
+    assert one == two
+
+
 def test_options_are_read_by_their_types_and_leave_the_url() -> None:
     query = "concurrency=8&timeout=2.5&prefix=1&logprobs=true&scoring=chatml&price_in=0.15&price_out=0.6&key_env=MY_KEY"
     endpoint = parse_endpoint(f"openai:m@{BASE}/?{query}")

@@ -152,6 +152,40 @@ def test_a_choice_may_be_named_by_its_text(tmp_path: Path) -> None:
     assert made.grade(made.problems[0], "The answer is a mall.").score == 0.0
 
 
+@pytest.mark.parametrize(
+    ("answers", "said", "canonical", "place"),
+    [
+        (["0.25", "7"], "So it is .5 + .5, and the answer is .25.", "0.25", ".25"),
+        (["0.25", "7"], "The answer is 0.250 km.", "0.25", "0.250"),
+        (["yes", "no"], "There is no doubt: the answer is no.", "no", "no"),
+        (["fnel", "x"], "The answer is f n e l.", "f n e l", "f n e l"),
+    ],
+)
+def test_a_vote_reads_what_grading_reads(
+    tmp_path: Path, answers: list[str], said: str, canonical: str, place: str
+) -> None:
+    path = write(tmp_path, [{"q": f"{n}?", "a": answer} for n, answer in enumerate(answers)])
+    bench = load(path, fields=Fields("q", "a"))
+    for problem in bench.problems:
+        reading, verdict = bench.kind_of(problem).read(said), bench.grade(problem, said)
+        assert reading.answer == verdict.extracted == canonical
+        assert said[reading.start : reading.end] == place
+
+
+def test_a_choice_named_by_its_text_is_a_ballot(tmp_path: Path) -> None:
+    row = {"question": "Where?", "options": ["A)shelf", "B)Cold  and Flu", "C)x"], "rationale": "", "correct": "B"}
+    bench = load(write(tmp_path, [row]))
+    (problem,) = bench.problems
+    for said, letter, place in (
+        ("The answer is cold and flu.", "B", "cold and flu"),
+        ("Hm.\nThe answer is (b) cold and flu.", "B", "(b)"),
+        ("The answer is B, shelf.", None, ""),
+    ):
+        reading = bench.kind_of(problem).read(said)
+        assert reading.answer == letter and said[reading.start : reading.end] == place
+        assert (bench.grade(problem, said).score == 1.0) == (letter == "B")
+
+
 def test_a_bracketed_letter_in_a_choice_is_no_mark_of_one(tmp_path: Path) -> None:
     row = {"question": "Which?", "options": ["A)a cap", "B)a poly(A) tail"], "rationale": "", "correct": "B"}
     made = load(write(tmp_path, [row]))

@@ -60,7 +60,7 @@ def ask(model: str, question: Question) -> None:
     outcome = done[0]
     if isinstance(outcome, Failure):
         raise outcome.exception
-    console = Console(stderr=True, highlight=False)
+    console = Console(stderr=True, highlight=False, markup=False, emoji=False)
     show(outcome[0], bill[0], time.monotonic() - begun, console)
     print(outcome[0].message.text.strip(), file=sys.stdout)
 

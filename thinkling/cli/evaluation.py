@@ -11,9 +11,11 @@ from rich.console import Console
 from rich.table import Table
 
 from thinkling.cli.models import model_id, open_model
+from thinkling.core.locate import find_model
 from thinkling.evaluate.comparing import compare_folders
 from thinkling.evaluate.comparison import Comparison
 from thinkling.evaluate.evaluation import Evaluation, Settings, evaluate, prepare, read, smallest_difference
+from thinkling.evaluate.named_files import verifiers
 from thinkling.evaluate.results import estimate
 from thinkling.rollout.backend import Backend
 
@@ -22,17 +24,17 @@ SHOWN_PAIRS = 15
 
 def run(settings: Settings, out: Path, *, max_len: int, slots: int) -> Evaluation:
     """Evaluate, and print the table."""
-    console = Console()
+    console = _console()
     settings = replace(settings, model_id=model_id(settings.model))
+    named = [path for spec in settings.strategies for path in verifiers(spec)]
+    for path in named:
+        find_model(str(path))  # before anything is asked
     tasks, plans = prepare(settings)
     problems = sum(len(task.problems) for task in tasks)
     console.print(f"{problems:,} problems of {len(tasks)} tasks; {smallest_difference(problems)}.", highlight=False)
 
     def open_backend() -> Backend:
-        judged = any(plan.judge not in ("", "likelihood", "judge") for plan in plans) or "verifier=" in str(
-            settings.strategies
-        )
-        return open_model(settings.model, max_len=max_len, slots=slots, judged=judged)
+        return open_model(settings.model, max_len=max_len, slots=slots, judged=bool(named))
 
     made = evaluate(settings, out, open_backend)
     show(made, console)
@@ -41,7 +43,7 @@ def run(settings: Settings, out: Path, *, max_len: int, slots: int) -> Evaluatio
 
 def report(folder: Path) -> None:
     """Grade an evaluation anew, and print the table; its report.html is made again."""
-    show(read(folder), Console())
+    show(read(folder), _console())
 
 
 def show(made: Evaluation, console: Console) -> None:
@@ -71,7 +73,10 @@ def show(made: Evaluation, console: Console) -> None:
         console.print("* no other strategy is as accurate for as few tokens", style="dim")
     for name, row in made.table["strategies"].items():
         if row["unscored"]:
-            console.print(f"{name}: {row['unscored']} problems have no score, all their attempts failed", style="red")
+            why = "no gold answer, or all attempts failed"
+            console.print(f"{name}: {row['unscored']:,} problems have no score ({why})", style="red")
+        if row["error"]:
+            console.print(f"{name}: the first attempt that failed: {row['error']}", style="red")
         if "confidence" in row:
             console.print(f"{name}: {row['confidence']['above_80']['sentence']}", highlight=False)
     for name, by_task in made.table.get("recite", {}).get("strategies", {}).items():
@@ -87,13 +92,15 @@ def show(made: Evaluation, console: Console) -> None:
     for row in made.table.get("recite", {}).get("refused", []):
         text = f"{row['task']}: {row['problems']:,} problems not {row['perturbation']}: {row['reason']}"
         console.print(text, style="dim", highlight=False)
+    if "not_compared" in made.table:
+        console.print(f"not compared: {made.table['not_compared']}", style="red")
     pairs = [Comparison(**{**pair, "difference": estimate(pair["difference"])}) for pair in made.table["comparisons"]]
     show_pairs(pairs, console)
 
 
 def compare(folders: Sequence[Path]) -> None:
     """Print every pair of strategies of these evaluations."""
-    show_pairs(compare_folders(folders), Console())
+    show_pairs(compare_folders(folders), _console())
 
 
 def show_pairs(pairs: Sequence[Comparison], console: Console) -> None:
@@ -120,6 +127,11 @@ def show_pairs(pairs: Sequence[Comparison], console: Console) -> None:
     console.print(table)
     if len(pairs) > SHOWN_PAIRS:
         console.print(f"and {len(pairs) - SHOWN_PAIRS} more, in results.json", style="dim")
+
+
+def _console() -> Console:
+    """Prints names as they are: what stands in brackets is no markup, what stands between colons no emoji."""
+    return Console(markup=False, emoji=False)
 
 
 def _failures(row: dict[str, Any]) -> str:

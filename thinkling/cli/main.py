@@ -12,6 +12,7 @@ import typer
 from thinkling.cli import measure
 from thinkling.cli.bulls_and_cows import app as bulls_and_cows
 from thinkling.cli.grade import grade
+from thinkling.cli.serving import serve
 from thinkling.core.errors import UserError
 from thinkling.core.stages import STAGES
 
@@ -228,6 +229,7 @@ def complete(
 
 
 measure.register(app)
+app.command(rich_help_panel="Ask")(serve)
 app.command(rich_help_panel=measure.PANEL)(grade)
 app.add_typer(bulls_and_cows, name="bulls-and-cows", rich_help_panel=measure.PANEL)
 

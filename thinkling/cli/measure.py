@@ -7,8 +7,6 @@ from typing import Annotated
 
 import typer
 
-from thinkling.core.errors import UserError
-
 PANEL = "Measure"
 
 Tasks = Annotated[
@@ -115,8 +113,6 @@ def compare(
     """Compare strategies or models pair by pair over the problems that they share, corrected for many comparisons."""
     from thinkling.cli.evaluation import compare as show
 
-    if not folders:
-        raise UserError("expected the folder of an evaluation, or several")
     show(folders)
 
 

@@ -10,9 +10,14 @@ REMOTE = "openai:"
 
 
 def model_id(model: str) -> str:
-    """What identifies the weights: an artifact's id, a folder's resolved path, or the endpoint as written."""
+    """What identifies the model: an artifact's id, a folder's resolved path, or the endpoint with what it is told.
+
+    Options of the endpoint that change no answer (how many requests at once, prices) are no part of it.
+    """
     if model.startswith(REMOTE):
-        return model.partition("?")[0]
+        from thinkling.remote.endpoint import parse_endpoint
+
+        return parse_endpoint(model).identity
     folder = find_model(model)
     return Artifact.open(folder).manifest.id if (folder / MANIFEST).exists() else str(folder.resolve())
 

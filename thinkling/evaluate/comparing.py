@@ -16,16 +16,28 @@ Scores = dict[str, dict[str, dict[str, float]]]
 def compare_folders(folders: Sequence[Path], seed: int = 0) -> list[Comparison]:
     """Every pair of strategies out of these evaluations, over the problems that a pair shares, Holm-corrected.
 
-    A strategy is called by its spec, and by its folder's name too where there is more than one folder. Raises
-    UserError where a pair has no problem in common.
+    A strategy is called by its spec, and by its folder too where there is more than one. Raises UserError where a
+    pair has no problem in common.
     """
     found: Scores = {}
-    for folder in folders:
+    for folder, called in _names(folders).items():
         for name, made in _scores(folder).items():
-            found[name if len(folders) == 1 else f"{folder.name}: {name}"] = made
+            found[f"{called}: {name}" if called else name] = made
     if len(found) < 2:
         raise UserError(f"expected two strategies or more to compare; found {', '.join(found) or 'none'}")
     return all_pairs(found, seed=seed)
+
+
+def _names(folders: Sequence[Path]) -> dict[Path, str]:
+    """What each folder is called: nothing where it is alone, else by as many of its last parts as tell them apart."""
+    whole = list(dict.fromkeys(folder.resolve() for folder in folders))
+    if len(whole) == 1:
+        return {whole[0]: ""}
+    for size in range(1, max(len(path.parts) for path in whole) + 1):
+        names = ["/".join(path.parts[-size:]) for path in whole]
+        if len(set(names)) == len(whole):
+            break
+    return dict(zip(whole, names, strict=True))
 
 
 def _scores(folder: Path) -> Scores:

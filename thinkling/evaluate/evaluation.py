@@ -25,7 +25,7 @@ from thinkling.evaluate.plan import Plan, plan
 from thinkling.evaluate.power import detectable_difference
 from thinkling.evaluate.results import Table, scores, tabulate, total
 from thinkling.evaluate.sampling import Asking, check_plans, fill, judge, unjudged, wanted
-from thinkling.evaluate.seen import overlap_table
+from thinkling.evaluate.seen import check_data, overlap_table
 from thinkling.evaluate.tasks import Task, open_task
 from thinkling.rollout.backend import Backend
 from thinkling.tasks.benchmarks import Fields
@@ -93,6 +93,8 @@ def evaluate(settings: Settings, folder: Path, open_backend: Callable[[], Backen
     ``open_backend`` is called only if something is missing. Raises UserError for an unknown task or strategy
     and for a strategy that the backend cannot serve, before a token is spent.
     """
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder}: expected the folder of an evaluation, or a name that is free; it is a file")
     tasks, plans = prepare(settings)
     changed = perturb_all(tasks, settings.perturb, settings.seed)
     with locked(folder), Pool(folder) as pool:
@@ -127,6 +129,8 @@ def read_settings(folder: Path) -> Settings:
 
 def prepare(settings: Settings) -> tuple[list[Task], list[Plan]]:
     """The tasks and plans, all names checked."""
+    if settings.trained_on:
+        check_data(Path(settings.trained_on))
     plans = list(
         {
             made.spec: made
@@ -182,7 +186,7 @@ def _sample(
     check_plans(tasks, plans, backend, settings.text)
     made = fill(pool, tasks, plans, asking, backend)
     failed = [attempt for attempt in pool.attempts.values() if attempt.error]
-    if failed and len(failed) == made:
+    if failed and all(pool.attempts[one.key].error for one in wanted(tasks, plans, asking)):
         raise UserError(f"none of the {made:,} answers could be sampled; the first one failed with: {failed[0].error}")
     judge(pool, tasks, plans, asking, backend)
     return made

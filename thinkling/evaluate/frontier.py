@@ -66,7 +66,7 @@ def pareto(tokens: Sequence[float] | Floats, accuracy: Sequence[float] | Floats)
 
 
 def frontier(
-    strategies: Mapping[str, Mapping[str, tuple[float, float]]],
+    strategies: Mapping[str, Mapping[str, Mapping[str, tuple[float, float]]]],
     *,
     seed: int = 0,
     confidence: float = 0.95,
@@ -74,16 +74,19 @@ def frontier(
 ) -> list[Point]:
     """Every strategy as a ``Point``, cheapest first, over the problems that all of them answered.
 
-    ``strategies`` maps a name to problem key -> (mean total tokens, accuracy). Problems are redrawn for all
-    strategies at once. Raises UserError where they have no problem in common.
+    ``strategies`` maps a name to family -> problem key -> (mean total tokens, accuracy). Families count the same;
+    their problems are redrawn for all strategies at once. Raises UserError where they have no problem in common.
     """
-    keys = sorted(set.intersection(*(set(asked) for asked in strategies.values()))) if strategies else []
-    if not keys:
+    columns = {}
+    for family in sorted(set().union(*strategies.values())):
+        keys = sorted(set.intersection(*(set(asked.get(family, ())) for asked in strategies.values())))
+        if keys:
+            rows = [[strategies[name][family][key] for name in strategies] for key in keys]
+            columns[family] = np.array(rows, dtype=np.float64).reshape(len(keys), -1)
+    if not columns:
         raise UserError(
             f"no problem was answered by all of {', '.join(strategies) or 'no strategies'}; ask the same ones"
         )
-    table_PSV = np.array([[strategies[name][key] for name in strategies] for key in keys], dtype=np.float64)
-    columns = {"frontier": table_PSV.reshape(len(keys), -1)}
     estimates = column_estimates(columns, seed=seed, confidence=confidence, draws=draws)
     redrawn_NSV = resampled_means(columns, seed=seed, draws=draws).reshape(draws, len(strategies), 2)
     share_S = pareto(redrawn_NSV[..., 0], redrawn_NSV[..., 1]).mean(axis=0)

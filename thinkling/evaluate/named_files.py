@@ -14,8 +14,13 @@ _VERIFIER = re.compile(r"verifier=([^,()]+)")
 
 def fingerprint(spec: str) -> str:
     """The hash of what the files named in ``spec`` hold: a user's strategies, verifiers; "" where it names none."""
-    paths = [Path(name) for pattern in (_OWN, _VERIFIER) for name in pattern.findall(spec)]
+    paths = [*map(Path, _OWN.findall(spec)), *verifiers(spec)]
     return content_key(repr([content_of(path) for path in paths])) if paths else ""
+
+
+def verifiers(spec: str) -> list[Path]:
+    """The verifiers' folders that ``spec`` names."""
+    return [Path(name) for name in _VERIFIER.findall(spec)]
 
 
 def content_of(path: Path) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from thinkling.core.types import Problem, Usage
+from thinkling.core.types import Problem, Usage, Verdict
 from thinkling.evaluate.attempts import Attempt, Judgement, Pool
 from thinkling.evaluate.plan import Plan
 from thinkling.evaluate.sampling import Asking, failed, wanted
@@ -27,12 +27,17 @@ FAILURES = ("right", "wrong", "ambiguous", "unparsed", "cut off", "error", "no g
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """A graded attempt: its canonical answer (None: not parsed), its score (None: it has none), and its status."""
+    """A graded attempt: its canonical answer (None: not parsed), its score (None: it has none), and its status.
+
+    ``score`` is the mean over the answers that its strategy tied, ``worth`` that of the one drawn: what the answer
+    counts where it is a ballot in a vote.
+    """
 
     attempt: Attempt
     answer: str | None
     score: float | None
     status: str
+    worth: float | None
     judged: Judgement | None = None
 
     @property
@@ -62,7 +67,7 @@ class Reader:
     def __init__(self, pool: Pool, asking: Asking) -> None:
         self.pool, self.asking = pool, asking
         self._found: dict[tuple[str, str, float], tuple[int, dict[str, list[Attempt]]]] = {}
-        self._read: dict[str, tuple[str | None, float | None, str]] = {}
+        self._read: dict[str, tuple[str | None, float | None, str, float | None]] = {}
 
     def outcomes(self, task: Task, plan: Plan) -> list[Outcome]:
         """One outcome per problem. What the pool lacks could not be sampled, in this run or an earlier one."""
@@ -97,23 +102,28 @@ class Reader:
         return Read(attempt, *self._read[attempt.key], judged)
 
 
-def _graded(task: Task, problem: Problem, attempt: Attempt) -> tuple[str | None, float | None, str]:
+def _graded(task: Task, problem: Problem, attempt: Attempt) -> tuple[str | None, float | None, str, float | None]:
+    """What of a `Read` grading decides: answer, score, status and worth."""
     if attempt.error:
-        return None, None, "error"
-    if not problem.answer:
-        return task.kind(problem).answer(attempt.text), None, "no gold"
-    verdict = task.grade(problem, attempt.text)
+        return None, None, "error", None
     answer = task.kind(problem).answer(attempt.text)
+    if not problem.answer:
+        return answer, None, "no gold", None
+    verdict = task.grade(problem, attempt.text)
     if attempt.tied:
         scores = [task.grade(problem, text).score or 0.0 for text in attempt.tied]
-        return answer, float(np.mean(scores)), "right" if all(scores) else "wrong"
+        return answer, float(np.mean(scores)), "right" if all(scores) else "wrong", verdict.score
+    return answer, verdict.score, _status(verdict, answer, attempt), verdict.score
+
+
+def _status(verdict: Verdict, answer: str | None, attempt: Attempt) -> str:
     if verdict.score is None:
-        return answer, None, "error"
+        return "error"
     if verdict.status == "unparsed":
-        return answer, verdict.score, "cut off" if attempt.finish == "length" else "unparsed"
+        return "cut off" if attempt.finish == "length" else "unparsed"
     if verdict.score >= 1.0:
-        return answer, verdict.score, "right"
-    return answer, verdict.score, "ambiguous" if answer is None else "wrong"
+        return "right"
+    return "ambiguous" if answer is None else "wrong"
 
 
 def combined(problems: Sequence[tuple[Problem, Sequence[Read]]], plan: Plan) -> list[Outcome]:
@@ -149,7 +159,7 @@ def _mean(reads: Sequence[Read]) -> float | None:
 def _curves(groups: Sequence[Sequence[Read]], plan: Plan) -> list[list[float]]:
     """Each problem's expected score at 1, 2, ... of its samples."""
     answers = [[read.answer for read in reads] for reads in groups]
-    right = [{read.answer: read.score or 0.0 for read in reads if read.answer is not None} for reads in groups]
+    right = [_worths(reads) for reads in groups]
     if plan.how in ("majority", "adaptive"):
         return [maj_curve(said, scores).tolist() for said, scores in zip(answers, right, strict=True)]
     if not groups:
@@ -158,6 +168,15 @@ def _curves(groups: Sequence[Sequence[Read]], plan: Plan) -> list[list[float]]:
     if plan.how == "best":
         return best_of_curves(answers, right, weights).tolist()
     return weighted_curves(answers, right, weights).value_PK.tolist()
+
+
+def _worths(reads: Sequence[Read]) -> dict[str, float]:
+    """What each answer is worth; the mean, where a grader tells apart what reads as one answer."""
+    found: dict[str, list[float]] = {}
+    for read in reads:
+        if read.answer is not None and read.worth is not None:
+            found.setdefault(read.answer, []).append(read.worth)
+    return {answer: float(np.mean(worths)) for answer, worths in found.items()}
 
 
 def _stopped(reads: Sequence[Read], plan: Plan) -> int:

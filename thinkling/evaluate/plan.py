@@ -41,7 +41,8 @@ class Plan:
 def plan(spec: str, temperature: float = 0.0, repeats: int = 1) -> Plan:
     """The plan of a strategy; ``temperature`` and ``repeats`` are for those that ask once.
 
-    Raises UserError for an unknown strategy, and for repeats of a greedy one, which would be the same again.
+    Raises UserError for an unknown strategy, for a judged one without its verifier, and for repeats of a greedy one,
+    which would be the same again.
     """
     whole = strategy(spec)
     name = spell(whole)
@@ -49,6 +50,8 @@ def plan(spec: str, temperature: float = 0.0, repeats: int = 1) -> Plan:
         how: How = "adaptive" if whole.error else "majority"
         inner = whole.inner
         return Plan(name, spell(inner), inner, whole.temperature, whole.n, how, "", whole.error, whole.batch)
+    if isinstance(whole, WeightedVote | BestOfN):
+        whole.check_judge()
     if isinstance(whole, WeightedVote):
         return Plan(name, spell(whole.inner), whole.inner, whole.temperature, whole.n, "weighted", whole.verifier)
     if isinstance(whole, BestOfN):

@@ -1,18 +1,19 @@
 """The results of an evaluation: every number with its n and interval, costs beside accuracies, pairs compared.
 
 `tabulate` makes one JSON-ready dict, which the terminal's table, the report and ``compare`` all read. Accuracies
-over several tasks are the mean over tasks, each counting the same; intervals resample problems within each.
+and costs over several tasks are the mean over tasks, each counting the same; intervals resample problems within each.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
+from thinkling.core.errors import UserError
 from thinkling.evaluate.calibration import (
     brier,
     calibration_error,
@@ -36,12 +37,19 @@ def tabulate(tasks: Sequence[Task], plans: Sequence[Plan], outcomes: Outcomes, s
     """Everything the pool says about these strategies on these tasks."""
     # A strategy none of whose attempts gave an answer has no score to compare; its row says so.
     alive = {name: made for name, made in outcomes.items() if any(scores({name: made})[name].values())}
-    return {
+    table: Table = {
         "tasks": {task.name: {"problems": len(task.problems)} for task in tasks},
         "strategies": {plan.spec: _strategy(plan, outcomes[plan.spec], seed) for plan in plans},
-        "comparisons": [asdict(row) for row in all_pairs(scores(alive), seed=seed)] if len(alive) > 1 else [],
-        "frontier": [asdict(point) for point in frontier(_costs(alive), seed=seed)] if len(alive) > 1 else [],
+        "comparisons": [],
+        "frontier": [],
     }
+    if len(alive) > 1:
+        try:
+            table["comparisons"] = [asdict(row) for row in all_pairs(scores(alive), seed=seed)]
+            table["frontier"] = [asdict(point) for point in frontier(_costs(alive), seed=seed)]
+        except UserError as error:  # so much failed that two have no problem in common: all else can still be told
+            table["not_compared"] = str(error)
+    return table
 
 
 def scores(outcomes: Outcomes) -> dict[str, dict[str, dict[str, float]]]:
@@ -55,13 +63,11 @@ def scores(outcomes: Outcomes) -> dict[str, dict[str, dict[str, float]]]:
     }
 
 
-def _costs(outcomes: Outcomes) -> dict[str, dict[str, tuple[float, float]]]:
+def _costs(outcomes: Outcomes) -> dict[str, dict[str, dict[str, tuple[float, float]]]]:
     return {
         name: {
-            f"{task}/{one.problem.key}": (float(total(one)), one.score)
+            task: {one.problem.key: (float(total(one)), one.score) for one in made if one.score is not None}
             for task, made in by_task.items()
-            for one in made
-            if one.score is not None
         }
         for name, by_task in outcomes.items()
     }
@@ -85,8 +91,9 @@ def _strategy(plan: Plan, by_task: Mapping[str, Sequence[Outcome]], seed: int) -
         "by_level": _levels(everything, seed),
         "statuses": _statuses(everything),
         "unscored": len(everything) - len(scored),
-        "tokens": _tokens(everything),
-        "attempts": float(np.mean([one.used for one in everything])) if everything else 0.0,
+        "tokens": _tokens(by_task),
+        "attempts": _over_tasks(by_task, lambda one: one.used),
+        "error": next((read.attempt.error for one in everything for read in one.reads if read.attempt.error), ""),
     }
     if scored and scored[0].curve:
         made["curve"] = _curve(by_task, seed)
@@ -120,29 +127,33 @@ def _statuses(outcomes: Sequence[Outcome]) -> dict[str, int]:
     return {name: counts[name] for name in FAILURES if counts[name]}
 
 
-def _tokens(outcomes: Sequence[Outcome]) -> Table:
-    """Mean tokens per problem."""
-    if not outcomes:
-        return {}
-    parts = {
-        "prompt": [one.cost.prompt for one in outcomes],
-        "completion": [one.cost.completion for one in outcomes],
-        "thinking": [one.cost.thinking for one in outcomes],
-        "total": [total(one) for one in outcomes],
-        "calls": [one.cost.calls for one in outcomes],
+def _tokens(by_task: Mapping[str, Sequence[Outcome]]) -> Table:
+    """Mean tokens per problem; tasks count the same, as in the accuracies that stand beside them."""
+    parts: dict[str, Callable[[Outcome], float]] = {
+        "prompt": lambda one: one.cost.prompt,
+        "completion": lambda one: one.cost.completion,
+        "thinking": lambda one: one.cost.thinking,
+        "total": total,
+        "calls": lambda one: one.cost.calls,
     }
-    return {name: round(float(np.mean(values)), 3) for name, values in parts.items()}
+    return {name: round(_over_tasks(by_task, value), 3) for name, value in parts.items()}
+
+
+def _over_tasks(by_task: Mapping[str, Sequence[Outcome]], value: Callable[[Outcome], float]) -> float:
+    """Mean over tasks of the mean over problems."""
+    return float(np.mean([np.mean([value(one) for one in some]) for some in by_task.values()]))
 
 
 def _curve(by_task: Mapping[str, Sequence[Outcome]], seed: int) -> list[Table]:
     """The test-time-compute curve: accuracy at k samples, with the mean tokens that they cost."""
     scored = {task: [one for one in some if one.curve] for task, some in by_task.items()}
+    scored = {task: some for task, some in scored.items() if some}
     width = min(len(one.curve) for some in scored.values() for one in some)
     points = []
     for k in sorted({1, 2, 3, *(2**power for power in range(2, 11)), width} & set(range(1, width + 1))):
         accuracy = share({task: [one.curve[k - 1] for one in some] for task, some in scored.items()}, seed=seed)
-        tokens = [total(one) * k / one.used for some in scored.values() for one in some]
-        points.append({"k": k, "accuracy": accuracy.as_json(), "tokens": float(np.mean(tokens))})
+        tokens = _over_tasks(scored, lambda one, k=k: total(one) * k / one.used)  # type: ignore[misc]
+        points.append({"k": k, "accuracy": accuracy.as_json(), "tokens": tokens})
     return points
 
 

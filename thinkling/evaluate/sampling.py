@@ -16,6 +16,7 @@ from thinkling.evaluate.plan import Plan
 from thinkling.evaluate.tasks import Task
 from thinkling.reasoning.best_of_n import Judge, judged
 from thinkling.reasoning.prompting import ask_for
+from thinkling.reasoning.spec import strategy
 from thinkling.reasoning.strategy import Setting, Strategy, as_policy, check
 from thinkling.rollout.backend import Backend
 from thinkling.rollout.driver import Failure, Rollout, drive
@@ -50,7 +51,10 @@ class Wanted:
 
 
 def wanted(tasks: Sequence[Task], plans: Sequence[Plan], asking: Asking) -> Iterator[Wanted]:
-    """Every attempt that the plans need, once, problem by problem, so that equal prompts come together."""
+    """Every attempt that the plans need, once, problem by problem, so that equal prompts come together.
+
+    A problem that its task holds twice is asked once.
+    """
     most: dict[tuple[str, float], Plan] = {}
     for made in plans:
         known = most.get((made.leaf, made.temperature))
@@ -59,7 +63,7 @@ def wanted(tasks: Sequence[Task], plans: Sequence[Plan], asking: Asking) -> Iter
     files = {leaf: fingerprint(leaf) for leaf, _ in most}
     for task in tasks:
         examples = content_key(repr(task.exemplars))
-        for problem in task.problems:
+        for problem in {problem.key: problem for problem in task.problems}.values():
             for (leaf, temperature), made in most.items():
                 for index in range(made.n):
                     ask = question(problem, asking, temperature, index)
@@ -96,11 +100,11 @@ def setting_of(task: Task, problem: Problem, backend: Backend) -> Setting:
 
 
 def check_plans(tasks: Sequence[Task], plans: Sequence[Plan], backend: Backend, text: bool) -> None:
-    """Refuse, before a token is spent, what the backend cannot do."""
+    """Refuse, before a token is spent, what the backend cannot do: for the samples, and for what judges them."""
     for task in tasks:
         for made in plans:
             setting = setting_of(task, task.problems[0], backend)
-            check(made.strategy, made.leaf, setting, text, f"model {backend.name!r}")
+            check(strategy(made.spec), made.spec, setting, text, f"model {backend.name!r}")
 
 
 def fill(pool: Pool, tasks: Sequence[Task], plans: Sequence[Plan], asking: Asking, backend: Backend) -> int:
@@ -135,7 +139,7 @@ def judge(pool: Pool, tasks: Sequence[Task], plans: Sequence[Plan], asking: Aski
             pool.judge(Judgement(one.key, by, outcome[0], usage, version))
             progress.update(done)
 
-        drive((_judged(one, by, pool) for one, by, _ in rows), backend, limit=asking.limit, on_done=keep)
+        drive((_judged(one, by, pool, backend) for one, by, _ in rows), backend, limit=asking.limit, on_done=keep)
     return len(rows)
 
 
@@ -145,11 +149,11 @@ def _answer(one: Wanted, backend: Backend) -> Rollout[Sampled]:
     return samples[0]
 
 
-def _judged(one: Wanted, by: str, pool: Pool) -> Rollout[list[float]]:
+def _judged(one: Wanted, by: str, pool: Pool, backend: Backend) -> Rollout[list[float]]:
     made = pool.attempts[one.key]
     sampled = Sampled(Message.assistant(made.text, made.thinking), TokenSeq((), (), ()), made.finish, made.usage)
     how: Judge = by if by in FILELESS else "verifier"  # type: ignore[assignment]
-    return judged(one.ask, [sampled], how, by if how == "verifier" else "")
+    return judged(one.ask, [sampled], how, by if how == "verifier" else "", backend.capabilities)
 
 
 def failed(one: Wanted, error: str, usage: Usage = _NOTHING) -> Attempt:

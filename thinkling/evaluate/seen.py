@@ -10,12 +10,19 @@ from typing import Any
 import numpy as np
 
 from thinkling.core.errors import UserError
+from thinkling.data.documents import DOCUMENTS
 from thinkling.data.overlap import SIZES, overlaps, training_texts
 from thinkling.evaluate.outcomes import Reader
 from thinkling.evaluate.perturbing import answered
 from thinkling.evaluate.plan import Plan
 from thinkling.evaluate.recite import split_by_overlap
 from thinkling.evaluate.tasks import Task
+
+
+def check_data(data: Path) -> None:
+    """Raises UserError where ``data`` is no data artifact."""
+    if not (data / DOCUMENTS).is_file():
+        raise UserError(f"{data}: expected the folder of a data artifact (with {DOCUMENTS}), such as runs/nano/data")
 
 
 def overlap_table(

@@ -84,10 +84,13 @@ def share(
     Where every problem is a single yes or no: Wilson intervals per family, combined over families
     as Zou and Donner (2008, "MOVER") combine separate limits, so that 0 of 500 does not claim to be
     exactly 0. Where problems have several samples: the bootstrap over problems, unless it could not
-    vary at all (all problems at 0, or all at 1), where again Wilson over problems is taken.
+    vary at all (all problems of a family alike), where `share_of_means` is taken.
     """
     arrays = _arrays(strata)
     binary = all(np.isin(values, (0.0, 1.0)).all() for values in arrays.values())
+    if not binary and all(np.ptp(values) == 0 and 0 <= values[0] <= 1 for values in arrays.values()):
+        means = {family: float(values[0]) for family, values in arrays.items()}
+        return share_of_means(means, {family: values.size for family, values in arrays.items()}, confidence)
     if not binary:
         return bootstrap(strata, seed=seed, confidence=confidence, draws=draws)
     return _over_families([wilson(int(values.sum()), values.size, confidence) for values in arrays.values()])

@@ -60,7 +60,9 @@ def open_task(
     if spec.startswith("gym:"):
         made = gym.load(spec.removeprefix("gym:"), n or 100, seed)
         return Task(made.name, made.problems, lambda problem: answer_kind("text"), made.grade, shown, made)
-    path, _, part = spec.partition("#")
+    path, part = spec, ""
+    if not Path(spec).is_file():
+        path, _, part = spec.rpartition("#")
     if not Path(path).is_file():
         raise UserError(
             f"expected a task: {', '.join(all_families)}, FILE.py:NAME, gym:NAME, or a file of problems (FILE#TASK "
@@ -71,9 +73,8 @@ def open_task(
         mine = tuple(pose(own.name, draft) for draft in own.rows)
         return Task(own.name, _chosen(mine, n, seed), lambda problem: kind_of(own, problem), own.grade, shown, own)
     bench = benchmarks.load(Path(path), fields=fields, task=part or None)
-    kind = answer_kind(bench.kind)
     chosen = _chosen(bench.problems, n, seed)
-    return Task(bench.name, chosen, lambda problem: kind, bench.grade, shown, bench)
+    return Task(bench.name, chosen, bench.kind_of, bench.grade, shown, bench)
 
 
 def perturbed(task: Task, kinds: Sequence[str], seed: int) -> tuple[list[Task], Children]:

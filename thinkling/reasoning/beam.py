@@ -123,9 +123,10 @@ def _step_is_over(text: str) -> bool:
 def _step(ask: Sample, beam: _Beam, sampled: Sampled, thinks: bool) -> _Beam:
     """The beam with what was sampled; where that ran into the next step, only its first."""
     message = sampled.message
+    if not ask.messages:  # plain text comes as the continuation alone
+        message = Message.assistant(beam.work + message.text)
     whole = (message.thinking or "") if thinks else message.text
-    begun = ask.prefix + beam.work if ask.messages else beam.work
-    new = whole.removeprefix(begun)
+    new = whole.removeprefix((ask.prefix if ask.messages else "") + beam.work)
     open_step = _step_is_over(new) and not (thinks and any(part.kind == "text" for part in message.parts))
     work = beam.work + (split_steps(new + "x")[0].rstrip() if open_step else new)
     if open_step:

@@ -20,6 +20,7 @@ from thinkling.core.types import Candidate, Sample, Sampled
 from thinkling.reasoning.strategy import Setting, candidate, elect
 from thinkling.rollout.driver import Rollout
 from thinkling.tasks.answers import AnswerKind
+from thinkling.tokenizer.chat import TAGS
 
 
 @dataclass(frozen=True)
@@ -34,10 +35,15 @@ class CotDecoding:
 
     def answer(self, ask: Sample, setting: Setting) -> Rollout[Sampled]:
         greedy = replace(ask, sampling=replace(ask.sampling, temperature=0.0), top_logprobs=2)
-        first = replace(greedy, sampling=replace(greedy.sampling, max_tokens=1, stop=()), top_logprobs=self.k)
+        first = replace(
+            greedy, sampling=replace(greedy.sampling, max_tokens=1, stop=()), top_logprobs=self.k + (ask.think is False)
+        )
         (looked,) = yield first
         begun = len(looked.top) - 1  # tokens that were given come before the one that was drawn
-        branches = [replace(greedy, forced=(*ask.forced, token.id)) for token in looked.top[begun][: self.k]]
+        # The likeliest tokens are told from the raw logits: among them may be the one that opens the thinking.
+        refused = TAGS["think"][0] if ask.think is False else None
+        likely = [token for token in looked.top[begun] if token.text != refused][: self.k]
+        branches = [replace(greedy, forced=(*ask.forced, token.id)) for token in likely]
         replies: tuple[list[Sampled], ...] = yield tuple(branches)
         samples = [reply[0] for reply in replies]
         candidates = [weighed(sampled, setting.kind) for sampled in samples]

@@ -24,7 +24,7 @@ class Direct:
 
     def answer(self, ask: Sample, setting: Setting) -> Rollout[Sampled]:
         if ask.messages:
-            ask = replace(ask, think=False)
+            ask = replace(ask, think=False) if setting.capabilities.think else ask
         else:
             words = answer_trigger(setting.kind).removeprefix("Therefore, ")
             ask = begin_answer(ask, words[0].upper() + words[1:], setting.capabilities)

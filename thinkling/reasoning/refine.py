@@ -20,7 +20,13 @@ CRITICIZE = (
     'If there is none, reply with "No mistakes." alone.'
 )
 REVISE = "Answer the question again with the mistakes mended. End with: The answer is ..."
-_FINE = re.compile(r"\bno (?:mistakes?|errors?)\b", re.IGNORECASE)
+# Content is a critic who says so first of all, or last: "Step 1 has no mistakes. Step 2 is wrong." is not.
+_NONE = r"no (?:mistakes?|errors?)\b"
+_FINE = re.compile(
+    rf"\A\W*(?:there (?:are|is) |i (?:found|find|see) )?{_NONE}(?: found| here| at all)?\s*(?:[.!*\"'\n]|\Z)"
+    rf"|\b{_NONE}(?!.*\b(?:but|except|however|though|apart|other)\b)[^.!?\n]*[.!?\s\"'*]*\Z",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 
 from thinkling.core.seeds import derive
 from thinkling.core.types import Sample, Sampled
-from thinkling.reasoning.stopping import majority_is_stable
+from thinkling.reasoning.stopping import check_error, majority_is_stable
 from thinkling.reasoning.strategy import Plain, Setting, Strategy, candidate, elect, many
 from thinkling.rollout.driver import Rollout
 
@@ -30,6 +30,8 @@ class SelfConsistency:
     inner: Strategy = field(default_factory=Plain)
 
     def needs(self, setting: Setting, text: bool) -> Sequence[str]:
+        if self.error:
+            check_error(self.error)
         return self.inner.needs(setting, text)
 
     def answer(self, ask: Sample, setting: Setting) -> Rollout[Sampled]:

@@ -42,6 +42,11 @@ def majority_is_stable(counts: Collection[int], error: float) -> bool:
     within 40 samples it lost the majority in only 2%. ``error`` lies strictly between 0 and 1/2; at 0.05 four votes
     to none, or six to one, are enough.
     """
+    check_error(error)
+    return overtaking_probability(counts) <= error
+
+
+def check_error(error: float) -> None:
+    """Raises UserError for an error that no vote can be stopped by."""
     if not 0.0 < error < 0.5:
         raise UserError(f"expected an error strictly between 0 and 0.5, came {error}; the paper uses 0.05")
-    return overtaking_probability(counts) <= error

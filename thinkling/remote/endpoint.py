@@ -33,6 +33,7 @@ _OWN = (
     "max_completion_tokens continue_final_message add_generation_prompt"
 )
 OWN_FIELDS = frozenset(_OWN.split())
+_DECIDING = frozenset({"prefix", "think_switch", "seed_field"})  # options that change a request, beside its body's
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +138,16 @@ class Endpoint:
     def name(self) -> str:
         """The spec without its options."""
         return f"{SCHEME}{self.model}@{self.base_url}"
+
+    @property
+    def identity(self) -> str:
+        """The spec with those options alone that decide what is sent, and so what is answered."""
+        told: dict[str, Any] = {f"{BODY}{name}": self.body[name] for name in sorted(self.body)}
+        for option in options():
+            value = getattr(self, option.name)
+            if option.name in _DECIDING and value != option.default:
+                told[option.name] = value
+        return self.name + (f"?{json.dumps(told)}" if told else "")
 
 
 def options() -> tuple[dataclasses.Field[Any], ...]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from fractions import Fraction
 from typing import Literal
 
@@ -28,6 +29,7 @@ from thinkling.tasks.grading import (
     letters_named,
     normalized,
     number,
+    read_number,
 )
 from thinkling.tasks.kojima import check_kind, choice_letters
 
@@ -62,6 +64,12 @@ def cleanse(kind: str, text: str, mode: Mode, *, choices: str = "", whole: bool 
         return paper_answer(kind, text, choices=choices, whole=whole) or None
     _check_mode(mode)
     return _read(kind, text, choice_letters(choices), {}, whole).answer
+
+
+def read_exactly(kind: str, text: str, *, choices: str = "", question: str = "") -> Reading:
+    """The answer in a whole response as `grade` reads it in ``exact`` mode, and where it stands in ``text``."""
+    options = options_in(question) if kind == "choice" else {}
+    return _read(kind, text, "".join(options) or choice_letters(choices), options, True)
 
 
 def grade(
@@ -142,13 +150,24 @@ def _read(kind: str, text: str, letters: str, options: Mapping[str, str], whole:
     if kind == "choice":
         return _read_choice(said, letters, options)
     if kind == "number":
-        said = _BARE_POINT.sub("0.", said)
-    elif kind == "yes-no":
-        said = _NO_BEFORE_NOUN.sub("", said)
+        return _read_number(said)
+    if kind == "yes-no":
+        said = _NO_BEFORE_NOUN.sub("  ", said)  # as long as the word, so that what follows stays in its place
     reading = answer_kind(kind).read(said)
     if kind == "letters" and reading.answer is not None and _SPELLED.fullmatch(reading.answer):
-        return Reading(re.sub(r"[\s,-]", "", reading.answer))  # "f n e l" and "f-n-e-l" spell one word
+        # "f n e l" and "f-n-e-l" spell one word
+        return replace(reading, answer=re.sub(r"[\s,-]", "", reading.answer))
     return reading
+
+
+def _read_number(said: str) -> Reading:
+    """The number that is claimed; ".25" is one."""
+    points = [match.start() for match in _BARE_POINT.finditer(said)]
+    reading = read_number(_BARE_POINT.sub("0.", said))
+    if reading.answer is None:
+        return reading
+    start, end = (place - sum(at + i < place for i, at in enumerate(points)) for place in (reading.start, reading.end))
+    return replace(reading, start=start, end=end)
 
 
 def _gold(kind: str, gold: str, letters: str, options: Mapping[str, str]) -> str | None:
@@ -210,7 +229,9 @@ def _read_choice(text: str, letters: str, options: Mapping[str, str]) -> Reading
         if NEGATION.search(sentence, 0, marks[0].start()):
             return _ambiguous(sentence, "says what the answer is not")
         other = _text_beside(sentence[marks[0].end() :], named[0], options)
-        return _ambiguous(sentence, f"{named[0]} with the text of {other}") if other else Reading(named[0])
+        if other:
+            return _ambiguous(sentence, f"{named[0]} with the text of {other}")
+        return Reading(named[0], start + marks[0].start(), start + marks[0].end())
     short = len((sentence if marked else said).split()) <= _TEXT_WORDS
     words = normalized(sentence)
     by_text = _texts_named(words, options) if short and not marks else []
@@ -218,7 +239,12 @@ def _read_choice(text: str, letters: str, options: Mapping[str, str]) -> Reading
         return _ambiguous(sentence, "the texts of " + " and ".join(by_text))
     if by_text:
         denied = NEGATION.search(words.replace(options[by_text[0]], ""))
-        return _ambiguous(sentence, "says what the answer is not") if denied else Reading(by_text[0])
+        if denied:
+            return _ambiguous(sentence, "says what the answer is not")
+        spelt = r"\s+".join(map(re.escape, options[by_text[0]].split()))
+        place = re.search(spelt, sentence, re.IGNORECASE)
+        first, last = place.span() if place else (0, len(sentence))
+        return Reading(by_text[0], start + first, start + last)
     shown = said[:60]
     return Reading(None, reason=f"expected one of {', '.join(letters)}; got {shown!r}" if shown else "empty answer")
 

@@ -26,7 +26,17 @@ def read_rows(path: str | Path) -> Iterator[tuple[str, dict[str, Any]]]:
                 raise UserError(f"{where}: expected one JSON object in UTF-8; {error}") from None
             if not isinstance(row, dict):
                 raise UserError(f"{where}: expected a JSON object; got {type(row).__name__}")
+            refuse_torn(where, row)
             yield where, row
+
+
+def refuse_torn(where: str, row: dict[str, Any]) -> None:
+    """Raises UserError where a text holds half a character: an escape such as \\ud83d without its other half."""
+    try:
+        json.dumps(row, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        half = f"\\u{ord(error.object[error.start]):04x}"
+        raise UserError(f"{where}: expected whole characters; got {half}, half of one: remove it") from None
 
 
 def text_field(where: str, row: dict[str, Any], *names: str) -> str:

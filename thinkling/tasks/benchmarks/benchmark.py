@@ -6,12 +6,14 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from thinkling.core.errors import UserError
 from thinkling.core.seeds import content_key
 from thinkling.core.types import Problem, Verdict
-from thinkling.tasks import cleansing, math_grading
+from thinkling.tasks import cleansing
+from thinkling.tasks.answers import AnswerKind, answer_kind
 from thinkling.tasks.benchmarks.records import Record
 from thinkling.tasks.grading import number
 
@@ -52,15 +54,21 @@ class Benchmark:
 
     def grade(self, problem: Problem, text: str) -> Verdict:
         """The verdict on a whole response; a choice may also be named by its text."""
+        return self.kind_of(problem).grade(text, problem.answer)
+
+    def kind_of(self, problem: Problem) -> AnswerKind:
+        """How the problem's answer is read and graded; a vote counts what grading reads."""
         if self.kind == "math":
-            return math_grading.grade_math(text, problem.answer)
+            return answer_kind(self.kind)
         kind, _, letters = self.kind.partition(":")
         choices = "".join(letter_range(letters[0], letters[-1])) if letters else ""
         question = problem.prompt
         if "choices" in problem.meta:  # "poly(A)" in a choice must not be taken for the mark of one
             plain = ((letter, _MARK.sub(r"\1", text)) for letter, text in problem.meta["choices"].items())
             question = with_choices("", tuple(plain))
-        return cleansing.grade(kind, text, problem.answer, "exact", choices=choices, question=question, whole=True)
+        read = partial(cleansing.read_exactly, kind, choices=choices, question=question)
+        grade = partial(cleansing.grade, kind, mode="exact", choices=choices, question=question, whole=True)
+        return AnswerKind(self.kind, read, grade, choices)
 
 
 @dataclass(frozen=True, slots=True)

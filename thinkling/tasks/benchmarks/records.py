@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from thinkling.core.errors import UserError
+from thinkling.tasks.rows import refuse_torn
 
 GZIP_MAGIC = b"\x1f\x8b"
 _LONGEST_INT = 18  # digits of a JSON number that is read as one; longer ones stay text
@@ -136,6 +137,7 @@ def _listed(file: Path, rows: list[Any]) -> Iterator[Record]:
 def _record(where: str, number: int, row: object) -> Record:
     if not isinstance(row, dict):
         raise UserError(f"{where}: expected a JSON object; got {type(row).__name__}")
+    refuse_torn(where, row)
     return Record(where, number, row)
 
 

@@ -1,0 +1,355 @@
+"""The process that holds a model: jobs come in through a pipe, news goes out, and between them the engine steps.
+
+One loop: take what has come in, let the driver step, send what there is to tell. A token's news waits a moment
+for the next ones (``TOGETHER``), except a sample's first; so 64 streams do not cost a message per token, and
+nobody sees the difference. A cancelled job has freed its slots before the next step.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import time
+import traceback
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field, replace
+from functools import partial
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from thinkling.core.errors import ContextFull, UserError
+from thinkling.core.types import Completion, Request, Sample, Sampled, Sampling, Usage
+from thinkling.reasoning.spec import strategy
+from thinkling.reasoning.strategy import Plain, Setting, as_policy, check
+from thinkling.rollout.backend import Ask as Effect
+from thinkling.rollout.backend import Backend
+from thinkling.rollout.driver import Driver, Failure, Rollout
+from thinkling.rollout.episodes import PLAIN
+from thinkling.serve.source import (
+    Answered,
+    Ask,
+    Card,
+    Complete,
+    Completed,
+    Failed,
+    Job,
+    Look,
+    News,
+    Seen,
+    Started,
+    Tokens,
+)
+from thinkling.tasks.answers import answer_kind
+
+if TYPE_CHECKING:
+    from thinkling.engine.jobs import Event
+
+TOGETHER = 0.025  # seconds that tokens wait for the next ones
+LOOKING = 0.002  # seconds that the loop waits for a look where it has nothing else to do
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """Which model the process opens: a local ``folder``, or the ``endpoint`` of a server elsewhere
+    (``openai:MODEL@BASE_URL``). ``max_len`` and ``slots`` bound a local one's tokens and sequences."""
+
+    name: str
+    folder: str = ""
+    endpoint: str = ""
+    max_len: int = 4096
+    slots: int = 64
+    precision: str = "auto"
+
+
+# From the server: (number, job), (number, None) to cancel it, None to end. To it: a `Batch`, or first a Card,
+# or why there is none.
+Order = tuple[int, Job | None] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """News of several jobs, and the gauges of `Source.load`."""
+
+    news: list[tuple[int, News]]
+    load: dict[str, int]
+
+
+class Looks(Protocol):
+    """What looks inside the model: see `glass.look.look`."""
+
+    def __call__(self, what: str, arguments: dict[str, Any], /) -> dict[str, Any]: ...
+
+
+class Watchable(Protocol):
+    """A backend that tells tokens as they are drawn."""
+
+    def watch(self, number: int, on_token: Callable[[int, Event], None]) -> tuple[tuple[int, ...], ...]: ...
+
+
+@dataclass(eq=False, slots=True)
+class _Running:
+    """A job on its way: its number, its place in the driver, its effects so far, the samples that spoke already."""
+
+    number: int
+    job: Ask | Complete
+    index: int = -1
+    effects: int = 0
+    spoken: set[tuple[int, int]] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class _Drawn:
+    """Tokens of one sample that wait to be told."""
+
+    ids: list[int] = field(default_factory=list)
+    top: list[tuple[tuple[int, float], ...]] = field(default_factory=list)
+
+    def news(self, effect: int, sample: int) -> Tokens:
+        logprobs = tuple(dict(place)[token] for token, place in zip(self.ids, self.top, strict=False))
+        return Tokens(effect, sample, tuple(self.ids), logprobs, tuple(self.top))
+
+
+class Desk:
+    """Takes jobs, steps the driver, and collects news (``news``) until they are sent.
+
+    ``look`` looks inside the model, in a thread of its own, None where the model runs elsewhere.
+    """
+
+    def __init__(
+        self, backend: Backend, *, watchable: Watchable | None = None, look: Looks | None = None, limit: int = 4096
+    ) -> None:
+        self.backend, self.watchable, self.look = backend, watchable, look
+        self.news: list[tuple[int, News]] = []
+        self.tokens = 0
+        self.changed = False  # whether the load is other than news has told
+        self._limit = limit
+        self._jobs: dict[int, _Running] = {}  # by the server's number
+        self._of: dict[int, _Running] = {}  # by the driver's index
+        self._drawn: dict[tuple[int, int, int], _Drawn] = {}
+        self._told = time.monotonic()
+        self._thread = ThreadPoolExecutor(1, "look")
+        self._looks: dict[int, Future[News]] = {}
+        self._driver = self._new_driver()
+
+    def _new_driver(self) -> Driver[Any]:
+        return Driver(self.backend, self._ended, limit=self._limit, on_launch=self._launched)
+
+    @property
+    def busy(self) -> bool:
+        return self._driver.busy or bool(self._looks)
+
+    def take(self, number: int, job: Job | None) -> None:
+        """Begin a job; None cancels the one with this number."""
+        if job is None:
+            self._looks.pop(number, None)
+            running = self._jobs.pop(number, None)
+            if running is not None:
+                del self._of[running.index]
+                self._driver.cancel(running.index)
+                self._forget(number)
+                self.changed = True
+        elif isinstance(job, Look):
+            self._looks[number] = self._thread.submit(self._seen, job)
+        else:
+            try:
+                rollout = self._rollout(job)
+            except UserError as error:
+                self.news.append((number, _failed(error)))
+                return
+            running = _Running(number, job)
+            running.index = self._driver.add(rollout)
+            self._jobs[number] = self._of[running.index] = running
+
+    def step(self) -> None:
+        """Let the driver step. A server elsewhere that fails beyond a single job ends all of them, and each is told;
+        an engine of ours that fails ends the process: nothing is known of its state any more."""
+        for number in [number for number, look in self._looks.items() if look.done()]:
+            self.news.append((number, self._looks.pop(number).result()))
+        try:
+            if self._driver.busy:
+                self._driver.step()
+            elif self._looks:
+                wait(self._looks.values(), LOOKING)
+        except Exception as error:
+            if self.watchable is not None:
+                raise
+            logging.getLogger("thinkling.serve").error("%s: %s", self.backend.name, error)
+            self._driver.close()
+            self._driver = self._new_driver()
+            for number in list(self._jobs):
+                self._close(self._jobs[number], _failed(error))
+        if time.monotonic() - self._told >= TOGETHER:
+            self._tell_drawn()
+
+    def _rollout(self, job: Ask | Complete) -> Rollout[Any]:
+        if isinstance(job, Complete):
+            return _completions(job.requests)
+        chosen = strategy(job.strategy)
+        setting = Setting(answer_kind(job.kind), self.backend.capabilities)
+        check(chosen, job.strategy, setting, not job.sample.messages, f"model {self.backend.name!r}")
+        policy = PLAIN if isinstance(chosen, Plain) else as_policy(chosen, job.strategy, setting)
+        return policy.respond(job.sample)
+
+    def _seen(self, job: Look) -> News:
+        if self.look is None:
+            return Failed("user", f"one can only look inside a model that runs here; {self.backend.name} does not")
+        try:
+            return Seen(self.look(job.what, job.arguments))
+        except Exception as error:
+            return _failed(error)
+
+    def _launched(self, index: int, effect: Effect, ticket: int) -> None:
+        running = self._of[index]
+        place, running.effects = running.effects, running.effects + 1
+        if not running.job.watch or not isinstance(effect, Request | Sample):
+            return
+        batch = isinstance(running.job, Complete)
+        given: tuple[tuple[int, ...], ...] = ()
+        if self.watchable is not None:
+            told = partial(self._token, running, 0 if batch else place, place if batch else None)
+            given = self.watchable.watch(ticket, told)
+        if isinstance(effect, Sample):
+            begins = Started(
+                place, effect.n, bool(effect.think), effect.thought, effect.prefix, given[0] if given else ()
+            )  # fmt: skip
+            self.news.append((running.number, begins))
+
+    def _token(self, running: _Running, effect: int, place: int | None, sample: int, event: Event) -> None:
+        """Keep a token; a sample's first one is told at once."""
+        assert event.token_id is not None
+        self.tokens += 1
+        sample = sample if place is None else place
+        key = (running.number, effect, sample)
+        drawn = self._drawn.get(key)
+        if drawn is None:
+            drawn = self._drawn[key] = _Drawn()
+        drawn.ids.append(event.token_id)
+        if event.top:
+            drawn.top.append(event.top)
+        if (effect, sample) not in running.spoken:
+            running.spoken.add((effect, sample))
+            self.news.append((running.number, self._drawn.pop(key).news(effect, sample)))
+
+    def _tell_drawn(self) -> None:
+        self._told = time.monotonic()
+        for (number, effect, sample), drawn in self._drawn.items():
+            self.news.append((number, drawn.news(effect, sample)))
+        self._drawn.clear()
+
+    def _ended(self, index: int, outcome: Any, usage: Usage) -> None:
+        running = self._of[index]
+        if isinstance(outcome, Failure):
+            self._close(running, replace(_failed(outcome.exception), usage=usage))
+        elif isinstance(running.job, Complete):
+            self._close(running, Completed(tuple(outcome)))
+        else:
+            self._close(running, Answered(tuple(_light(sampled) for sampled in outcome), usage))
+
+    def _close(self, running: _Running, end: News) -> None:
+        """Tell what of the job is still untold, then its end."""
+        for key in [key for key in self._drawn if key[0] == running.number]:
+            self.news.append((running.number, self._drawn.pop(key).news(*key[1:])))
+        self.news.append((running.number, end))
+        del self._jobs[running.number], self._of[running.index]
+
+    def _forget(self, number: int) -> None:
+        for key in [key for key in self._drawn if key[0] == number]:
+            del self._drawn[key]
+
+
+def _completions(requests: tuple[Request, ...]) -> Rollout[list[Completion]]:
+    made: tuple[Completion, ...] = yield requests
+    return list(made)
+
+
+def _light(sampled: Sampled) -> Sampled:
+    """A sample without what was told already, token by token."""
+    return replace(sampled, top=(), pieces=())
+
+
+def _failed(error: Exception) -> Failed:
+    if isinstance(error, ContextFull):
+        return Failed(
+            "context",
+            f"this model's maximum context length is {error.room} tokens, prompt and answer together; the prompt has "
+            f"{error.length}, shorten it",
+        )
+    if isinstance(error, UserError):
+        return Failed("user", str(error))
+    logging.getLogger("thinkling.serve").error("".join(traceback.format_exception(error)))
+    return Failed("broken", f"{type(error).__name__}: {error}")
+
+
+def serve(inbox: Connection, opening: Opening) -> None:
+    """The process: open the model, then serve until the server is gone or says None."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the server's, which ends us when all is answered
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        desk, card, gauges = _open(opening)
+    except UserError as error:
+        inbox.send(str(error))
+        return
+    inbox.send(card)
+    try:
+        _loop(inbox, desk, gauges)
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        pass  # the server is gone
+
+
+def _loop(inbox: Connection, desk: Desk, gauges: Callable[[], dict[str, int]]) -> None:
+    while True:
+        while inbox.poll(0 if desk.busy or desk.news or desk.changed else None):
+            order: Order = inbox.recv()
+            if order is None:
+                return
+            desk.take(*order)
+        if desk.busy:
+            desk.step()
+        if desk.news or desk.changed:
+            news, desk.news, desk.changed = desk.news, [], False
+            inbox.send(Batch(news, {**gauges(), "tokens": desk.tokens}))
+
+
+def _open(opening: Opening) -> tuple[Desk, Card, Callable[[], dict[str, int]]]:
+    now = int(time.time())
+    if opening.endpoint:
+        from thinkling.remote.backend import open_remote
+
+        remote = open_remote(opening.endpoint)
+        remote.patience = 0.01
+        card = Card(opening.name, now, 0, remote.capabilities, opening.endpoint, local=False)
+        return Desk(remote), card, lambda: {"running": 0, "waiting": 0, "slots": 0}
+    from thinkling.core.artifact import MANIFEST, Artifact
+    from thinkling.engine.backend import LocalBackend
+    from thinkling.engine.engine import Engine
+    from thinkling.engine.verifiers import open_verifier
+    from thinkling.glass.look import look
+    from thinkling.model.checkpoint import load_checkpoint
+    from thinkling.tokenizer.bpe import Tokenizer
+
+    folder = Path(opening.folder)
+    weights_id = Artifact.open(folder).manifest.id if (folder / MANIFEST).exists() else folder.name
+    config, weights = load_checkpoint(folder)
+    tokenizer = Tokenizer.load(folder)
+    length = min(opening.max_len, config.max_position_embeddings)
+    engine = Engine(
+        weights, config, slots=opening.slots, max_len=length, dtype=opening.precision, weights_id=weights_id,
+        tokenizer=tokenizer,
+    )  # fmt: skip
+    backend = LocalBackend(engine, tokenizer, opening.name, patience=1, verifiers=open_verifier)
+    desk = Desk(backend, watchable=backend, look=partial(look, config, weights, tokenizer))
+    _warm_up(backend)
+
+    def gauges() -> dict[str, int]:
+        return {"running": engine.running, "waiting": engine.in_flight - engine.running, "slots": engine.slots}
+
+    return desk, Card(opening.name, now, length, backend.capabilities, weights_id), gauges
+
+
+def _warm_up(backend: Backend) -> None:
+    """Run the kernels once, so that the first person does not wait while they are compiled."""
+    backend.submit(Sample((), Sampling(max_tokens=2), seed=0, prefix="1", top_logprobs=1))
+    while not backend.poll():
+        pass
