@@ -329,7 +329,7 @@ def test_blocks_are_small_and_whole(made: Evaluation, monkeypatch: pytest.Monkey
 
 def attempt(answer: str | None, score: float | None, status: str, value: float | None = None) -> Read:
     kept = Attempt("k", "t", "p", "plain", 1.0, 0, "text", None, "stop", Usage(1, 1, 0, 1))
-    return Read(kept, answer, score, status, None if value is None else Judgement("k", "v", value))
+    return Read(kept, answer, score, status, score, None if value is None else Judgement("k", "v", value))
 
 
 READS = st.lists(

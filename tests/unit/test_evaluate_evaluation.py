@@ -15,6 +15,7 @@ from tests.scripted_server import Asked, Reaction, ScriptedServer, chat, refusal
 from thinkling.core.errors import UserError
 from thinkling.core.seeds import derive, stream
 from thinkling.core.types import Sample, Score, Scored, Usage
+from thinkling.data.documents import DOCUMENTS
 from thinkling.evaluate.attempts import ATTEMPTS, JUDGEMENTS, Pool
 from thinkling.evaluate.comparing import compare_folders
 from thinkling.evaluate.evaluation import RESULTS, SCORES, Settings, evaluate, prepare, read, smallest_difference
@@ -249,6 +250,7 @@ def test_problems_that_the_training_text_holds_are_counted_and_compared(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A model that only solves what it has read: all the difference lies between seen and unseen problems."""
+    (tmp_path / DOCUMENTS).touch()
     asked = Settings("m", "m", ("chain",), ("plain",), problems=200, max_tokens=100, trained_on=str(tmp_path))
     tasks, _ = prepare(asked)
     seen = {problem.prompt: problem.answer for problem in tasks[0].problems[::2]}

@@ -19,6 +19,8 @@ from thinkling.core.errors import UserError
 from thinkling.core.seeds import content_key
 from thinkling.core.types import Candidate, Finish, Sample, Sampled, Trace, Usage
 
+# Fields of Sampling that the first pools do not know: where they are off, a sample's key is as it was.
+YOUNGER = ("presence_penalty", "frequency_penalty", "logit_bias")
 ATTEMPTS, JUDGEMENTS = "attempts.jsonl", "judgements.jsonl"
 SHOWN_TRACE = 64  # candidates of a strategy's trace that are kept, with at most so many characters each:
 SHOWN_TEXT = 4000
@@ -61,6 +63,9 @@ def attempt_key(model: str, strategy: str, ask: Sample, extra: str = "") -> str:
     """The hash of all that decides an attempt; ``extra`` stands for exemplars, or a user's file."""
     asked = [[message.role, [[part.kind, part.text] for part in message.parts]] for message in ask.messages]
     sampling = {name: getattr(ask.sampling, name) for name in ask.sampling.__slots__}  # asdict copies deeply
+    for name in YOUNGER:
+        if not sampling[name]:
+            del sampling[name]
     return content_key(json.dumps([model, strategy, asked, ask.prefix, ask.think, sampling, ask.seed, extra]))
 
 
