@@ -25,7 +25,7 @@ from typing import Any
 import uvicorn
 
 from thinkling.core.locate import PACKAGED
-from thinkling.core.types import Candidate, Completion, Message, Part, Sampled, TokenSeq, Trace, Usage
+from thinkling.core.types import Candidate, Completion, Message, Origin, Part, Sampled, TokenSeq, Trace, Usage
 from thinkling.serve.app import build_app, make_state
 from thinkling.serve.scripted import Script
 from thinkling.serve.settings import Settings
@@ -155,39 +155,19 @@ class Player(Script):
             Candidate(turn, answer, 1.0, cost, margins=margins(text) if "cot-decoding" in job.strategy else ())
             for turn, answer, cost, text in zip(turns, answers, costs, texts, strict=True)
         ]
-        if job.strategy.startswith("beam"):
-            candidates = _beams()
-            turns = [candidates[-1].message]
         votes = Counter(made.answer for made in candidates if made.answer)
         trace = Trace(job.strategy, tuple(candidates), tuple((a, float(c)) for a, c in votes.most_common()), tied=(0,))
-        if job.strategy.startswith("beam"):
-            trace = replace(trace, tied=(len(candidates) - 1,), note="6 steps sampled, 2 pruned")
         plain = [news async for news in super()._answer(replace(job, strategy="plain", watch=False))]
         whole = plain[-1]
         assert isinstance(whole, Answered)
         asked = whole.samples[0].tokens
         prompt = asked.ids[: asked.origins.count("prompt")]
         said = tuple(ids[0])
-        line = TokenSeq(
-            prompt + said, ("prompt",) * len(prompt) + ("sampled",) * len(said), (0.0,) * len(prompt + said)
-        )
-        answered = Sampled(turns[0], line, "stop", costs[0], "script-1", trace=trace)
+        origins: list[Origin] = ["prompt"] * len(prompt)
+        origins += ["sampled"] * len(said)
+        whole_turn = TokenSeq(prompt + said, tuple(origins), (0.0,) * len(origins))
+        answered = Sampled(turns[0], whole_turn, "stop", costs[0], "script-1", trace=trace)
         yield Answered((answered,), sum(costs, Usage()))
-
-
-def _beams() -> list[Candidate]:
-    steps = [
-        ("The coin starts heads up.", -1, 0.9, True),
-        ("Coins have two sides.", -1, 0.3, False),
-        ("The coin starts heads up. Ada flips it: tails.", 0, 0.85, True),
-        ("The coin starts heads up. Ada looks at it: heads.", 0, 0.2, False),
-        ("The coin starts heads up. Ada flips it: tails. Cleo flips it: heads.", 2, 0.8, True),
-        ("The coin starts heads up. Ada flips it: tails. Cleo flips it: heads. The answer is yes.", 4, 0.78, True),
-    ]
-    return [
-        Candidate(Message("assistant", (Part("text", text),)), "yes" if "answer" in text else None, weight, Usage(40, 9, 0, 1), role="step", parent=parent, kept=kept)
-        for text, parent, weight, kept in steps
-    ]  # fmt: skip
 
 
 def margins(text: str) -> tuple[tuple[str, float], ...]:

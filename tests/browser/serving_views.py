@@ -1,4 +1,4 @@
-"""A server for the page's views: its files under its policy, a real vocabulary, and made-up numbers that fit together."""
+"""A server for the page's views: its files under its policy, a real vocabulary, and made-up numbers that fit."""
 
 from __future__ import annotations
 
@@ -23,11 +23,14 @@ from thinkling.tokenizer.bpe import Tokenizer
 from thinkling.tokenizer.chat import prompt_ids, render
 
 POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; "
-    "frame-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
+    "connect-src 'self'; frame-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
     "require-trusted-types-for 'script'; trusted-types 'none'"
 )
-REPORT = "<!doctype html><html lang=en><title>Report</title><h1>The report</h1><script>document.body.append('it ran')</script>"
+REPORT = (
+    "<!doctype html><html lang=en><title>Report</title><h1>The report</h1>"
+    "<script>document.body.append('it ran')</script>"
+)
 LAYERS, HEADS, KV_HEADS, WIDTH, HEAD_DIM = 4, 6, 2, 96, 16
 LONGEST = 64
 
@@ -216,8 +219,8 @@ def made_run(steps: int, seed: int) -> dict[str, list[dict[str, Any]]]:
             row["val_bpb"] = loss / 2.2
         pretrain.append(row)
         grown = 1 - math.exp(-step / 80)
-        rl.append({"step": step, "reward": 0.45 + 0.45 * grown + rng.normal() * 0.04, "kl": 0.02 * grown * abs(rng.normal()),
-                   "length": 24 + 18 * grown + rng.normal()})  # fmt: skip
+        rl.append({"step": step, "reward": 0.45 + 0.45 * grown + rng.normal() * 0.04,
+                   "kl": 0.02 * grown * abs(rng.normal()), "length": 24 + 18 * grown + rng.normal()})  # fmt: skip
         if step % 20 == 0:
             rl[-1] |= {
                 f"held_out.{name}": 0.5 + (0.4 - 0.06 * k) * grown

@@ -113,9 +113,7 @@ def known(index: dict[str, Any], i: int) -> list[float]:
         ("plain", "wrong", lambda index, i: index["strategies"][0]["statuses"][i] == 1),
     ],
 )
-def test_filters_keep_what_they_say(
-    page: Tab, index: dict[str, Any], label: str, text: str, wanted: Wanted
-) -> None:
+def test_filters_keep_what_they_say(page: Tab, index: dict[str, Any], label: str, text: str, wanted: Wanted) -> None:
     expected = [i for i in range(60) if wanted(index, i)]
     assert 0 < len(expected) < 60, "the filter has something to do"
     choose(page, label, text)
@@ -137,9 +135,7 @@ def test_search_finds_words_keys_and_answers(page: Tab, index: dict[str, Any]) -
     search(page, "BAKER  loaves")
     assert len(found(page)) == 60
     search(page, "no such words")
-    assert (
-        found(page) == [] and page.texts("#count") == ["0 of 60 problems"] and page.texts("#pages span") == ["none"]
-    )
+    assert found(page) == [] and page.texts("#count") == ["0 of 60 problems"] and page.texts("#pages span") == ["none"]
     assert page.errors == []
 
 

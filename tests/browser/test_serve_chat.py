@@ -26,7 +26,8 @@ COIN = "A coin is heads up. Ada flips it. Is it still heads up?"
 SCREENS = {"desktop": (1360, 860), "phone": (390, 780)}
 WATCH = """
 window.violations = [];
-document.addEventListener('securitypolicyviolation', (event) => violations.push(`${event.violatedDirective} ${event.blockedURI}`));
+document.addEventListener('securitypolicyviolation',
+  (event) => violations.push(`${event.violatedDirective} ${event.blockedURI}`));
 window.longest = 0;
 new PerformanceObserver((list) => { for (const one of list.getEntries()) longest = Math.max(longest, one.duration); })
   .observe({type: 'longtask', buffered: true});
@@ -52,7 +53,7 @@ Open = Callable[..., Any]
 
 @pytest.fixture
 def opened(browser: Any, serving: Serving) -> Iterator[Open]:
-    """Opens the page on a screen. At the end, nothing may have gone wrong in it beside what the test says it expects."""
+    """Opens the page on a screen. At the end, nothing may have gone wrong in it but what the test expects."""
     contexts: list[Any] = []
     pages: list[Any] = []
 
@@ -191,7 +192,8 @@ def test_an_edit_and_another_answer_begin_branches_and_none_is_lost(page: Any, s
     expect(page.locator(".answer")).to_contain_text("the answer is 7")
     expect(page.locator(".turn.assistant .branches")).to_contain_text("2/ of 2")
     page.wait_for_function(
-        "fetch('/api/conversations/' + location.hash.split('/')[2]).then((r) => r.json()).then((c) => c.current === c.messages[2].id)"
+        "fetch('/api/conversations/' + location.hash.split('/')[2]).then((answer) => answer.json())"
+        ".then((kept) => kept.current === kept.messages[2].id)"
     )
     page.reload()
     expect(page.locator(".bubble")).to_have_text("What is seven?")
@@ -281,13 +283,15 @@ def test_beams_are_a_tree_and_margins_are_shown_piece_by_piece(page: Any) -> Non
     beams = page.evaluate(
         """import('/web/chat/trace.js').then(async ({TraceView}) => {
           const {html, render} = await import('/web/lib/ui.js');
-          const step = (text, parent, kept, chosen) => ({text, thinking: null, answer: null, weight: 0.5, tokens: 3, finish: 'stop', role: 'step', parent, kept, chosen, margins: []});
+          const step = (text, parent, kept, chosen) => ({text, parent, kept, chosen, weight: 0.5, role: 'step'});
           const place = document.createElement('div');
-          const trace = {strategy: 'beam', tally: [], tied: [2], note: '', candidates: [step('One.', -1, true, false), step('Two.', -1, false, false), step('One. Three.', 0, true, true)]};
+          const steps = [['One.', -1, true, false], ['Two.', -1, false, false], ['One. Three.', 0, true, true]];
+          const trace = {strategy: 'beam', candidates: steps.map((one) => step(...one))};
           render(html`<${TraceView} trace=${trace} />`, place);
           place.querySelector('button').click();
           await new Promise((done) => setTimeout(done, 50));
-          return [...place.querySelectorAll('.step')].map((one) => [one.querySelectorAll('.step').length, one.className, one.querySelector('.step-line').textContent.trim()]);
+          return [...place.querySelectorAll('.step')].map((one) =>
+            [one.querySelectorAll('.step').length, one.className, one.querySelector('.step-line').textContent]);
         })"""
     )
     assert [(inner, name.split()[1:]) for inner, name, _ in beams] == [(1, []), (0, ["chosen"]), (0, ["pruned"])]

@@ -6,6 +6,7 @@ import json
 import random
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -14,6 +15,9 @@ import regex
 
 from tests.browser.serving_views import HEADS, LAYERS, LONGEST, Backend, serving
 from tests.browser.tab import Tab
+from tests.serving import Process, Serving
+from tests.synthetic_run import pretrain_log
+from thinkling.core.artifact import MANIFEST
 
 FAMILY = "👨‍👩‍👧‍👦"
 EXAMPLE = "Tom has 3 apples and buys 4 more. Tom has"
@@ -181,7 +185,16 @@ def test_a_hundred_thousand_characters(page: Tab, address: str, backend: Backend
     line = f"The {FAMILY} walked 12.5 km to Elmford; naïve, but quick.\n"
     text = line * (100_000 // len(line) + 1)
     show(page, address, "tokens")
-    page.page.locator("#tokens-text").fill(text)
+    page.page.locator("#tokens-text").fill("")
+    page.run(
+        """(text) => {
+            const clipboardData = new DataTransfer();
+            clipboardData.setData('text/plain', text);
+            const event = new ClipboardEvent('paste', {clipboardData, bubbles: true, cancelable: true});
+            document.querySelector('#tokens-text').dispatchEvent(event);
+        }""",
+        text,
+    )
     ids = backend.tokenizer.encode(text)
     page.wait(f"document.querySelector('.counts b').textContent === '{len(ids):,}'")
     assert count(page, "characters") == f"{len(regex.findall(chr(92) + 'X', text)):,}"
@@ -193,13 +206,12 @@ def test_a_hundred_thousand_characters(page: Tab, address: str, backend: Backend
     page.wait(
         f"document.querySelector('.inspector .note').textContent.startsWith('Token {len(ids):,}'.replaceAll(',', ''))"
     )
-    box = page.run(
-        "(() => { const b = document.querySelector('.flow .active').getBoundingClientRect(); return [b.top, innerHeight]; })()"
-    )
+    box = page.run("(({top}) => [top, innerHeight])(document.querySelector('.flow .active').getBoundingClientRect())")
     assert 0 < box[0] < box[1], "it is in sight"
     assert page.page.locator(".flow .token").count() < 4_000
     took = page.run(
-        "new Promise((done) => { const from = performance.now(); requestAnimationFrame(() => setTimeout(() => done(performance.now() - from))); })"
+        "new Promise((done) => { const from = performance.now();"
+        " requestAnimationFrame(() => setTimeout(() => done(performance.now() - from))); })"
     )
     assert took < 1_000
 
@@ -272,8 +284,8 @@ def test_the_six_steps_show_the_numbers_of_the_model(page: Tab, address: str, ba
     ids = backend.ids({"prompt": EXAMPLE})
     walk = backend.walk(ids, {"layer": 0, "head": 0, "position": -1})
     assert page.texts(".step h2") == [
-        f"{i}{title}" for i, title in enumerate(
-            ["Tokens become vectors", "Query, key and value", "Scores", "Weights", "The context vector", "The next token"], 1)
+        "1Tokens become vectors", "2Query, key and value", "3Scores", "4Weights",
+        "5The context vector", "6The next token",
     ]  # fmt: skip
     bars = page.texts(".step:nth-child(4) .bar-text")
     assert len(bars) == len(ids) and [float(b.strip("<% ")) for b in bars] == pytest.approx(
@@ -297,7 +309,8 @@ def test_pickers_choose_layer_head_and_position(page: Tab, address: str, backend
     page.press("Tab", "ArrowLeft", "ArrowLeft")
     page.wait("document.querySelector('.step:nth-child(4) h3').textContent.includes('␣T')")
     assert asked(backend, "/api/glass/walk")[-1] == {
-        "model": "nano", "prompt": EXAMPLE, "layer": 2, "head": 1, "position": len(backend.ids({"prompt": EXAMPLE})) - 3,
+        "model": "nano", "prompt": EXAMPLE, "layer": 2, "head": 1,
+        "position": len(backend.ids({"prompt": EXAMPLE})) - 3,
     }  # fmt: skip
     page.page.get_by_label("Prompt").fill("Another prompt")
     page.wait("document.querySelector('.strip').textContent.includes('pro')")
@@ -341,7 +354,8 @@ def test_colours_are_the_numbers_and_follow_the_theme(page: Tab, address: str, b
     page.page.locator(".step").nth(5).wait_for()
 
     def pixel(row: int, column: int) -> list[int]:
-        script = "([r, c]) => [...document.querySelector('.step:nth-child(4) canvas').getContext('2d').getImageData(c, r, 1, 1).data]"
+        canvas = "document.querySelector('.step:nth-child(4) canvas')"
+        script = f"([r, c]) => [...{canvas}.getContext('2d').getImageData(c, r, 1, 1).data]"
         made: list[int] = page.run(script, [row, column])
         return made
 
@@ -396,7 +410,8 @@ def test_the_lens_reads_every_layer(page: Tab, address: str, backend: Backend) -
     page.wait("document.querySelector('.panel h2').textContent === 'After layer 1'")
     assert panel() == [one["text"] for one in layers[1]["top"][3]]
     settled = page.run(
-        "[...document.querySelectorAll('.lens tbody tr')].map((row) => [...row.cells].slice(1).map((cell) => cell.classList.contains('settled')))"
+        "[...document.querySelectorAll('.lens tbody tr')].map((row) =>"
+        " [...row.cells].slice(1).map((cell) => cell.classList.contains('settled')))"
     )
     last = [top[0]["id"] for top in layers[-1]["top"]]
     assert settled == [[top[0]["id"] == end for top, end in zip(layer["top"], last, strict=True)] for layer in layers]
@@ -456,7 +471,10 @@ def test_curves_are_read_by_keyboard_and_pointer(page: Tab, address: str, backen
     assert read()[0] == len(rows) - 1
     box = plot.bounding_box()
     plot.hover(position={"x": 54 + (box["width"] - 68) / 2, "y": 90})
-    assert read()[0] == pytest.approx((len(rows) - 1) / 2, abs=1) and page.page.locator(".plot circle:not(.point)").count() == 1
+    assert (
+        read()[0] == pytest.approx((len(rows) - 1) / 2, abs=1)
+        and page.page.locator(".plot circle:not(.point)").count() == 1
+    )
     figure = page.page.locator(".chart").first
     figure.locator("summary").press("Enter")
     figure.locator("tbody tr").nth(24).wait_for()
@@ -480,9 +498,8 @@ def test_scale_smoothing_and_series(page: Tab, address: str, backend: Backend) -
     assert page.page.locator(".chart").first.locator("path.raw").count() == 0
     ticks = page.texts(".chart:first-child svg g text")
     page.page.get_by_role("switch", name="Logarithmic scale").press("Space")
-    page.wait(
-        f"JSON.stringify([...document.querySelectorAll('.chart:first-child svg g text')].map((t) => t.textContent)) !== {json.dumps(json.dumps(ticks, separators=(',', ':')))}"
-    )
+    texts = "[...document.querySelectorAll('.chart:first-child svg g text')].map((one) => one.textContent)"
+    page.wait(f"(before) => JSON.stringify({texts}) !== JSON.stringify(before)", ticks)
     logged = [float(t) for t in page.texts(".chart:first-child svg g text")]
     gaps = [b / a for a, b in zip(logged, logged[1:], strict=False)]
     assert len(logged) >= 3 and max(gaps) < 4 and logged[0] > 0
@@ -509,8 +526,10 @@ def test_a_stage_that_trains_grows_and_may_begin_again(page: Tab, address: str, 
     page.wait(f"document.querySelector('.chart .chart-at').textContent === 'last step {len(rows) - 1}'")
     after = [path for path, _ in backend.asked if path.endswith("/curves")]
     assert len(after) >= 2
-    del rows[100:]
+    assert "Length" in " ".join(page.texts(".chart figcaption"))
+    rows[:] = [{"step": row["step"], "reward": row["reward"]} for row in rows[:100]]
     page.wait("document.querySelector('.chart .chart-at').textContent === 'last step 99'")
+    assert "Length" not in " ".join(page.texts(".chart figcaption"))
     backend.down = True
     page.page.get_by_text("It is asked again by itself.").wait_for()
     assert at.text_content() == "last step 99", "what is known stays"
@@ -534,6 +553,46 @@ def test_without_runs_it_says_how_to_make_one(page: Tab, address: str, backend: 
     backend.runs.clear()
     show(page, address, "runs")
     page.page.get_by_text("thinkling run nano").wait_for()
+
+
+# ---- in front of the real server
+
+
+def test_with_a_real_model(new_tab: Callable[..., Tab]) -> None:
+    tab = new_tab()
+    with Process("nano") as server:
+        tokens(tab, server.address, f"a {FAMILY} b")
+        assert tab.page.locator(".flow .torn").count() == 1
+        tokens(tab, server.address, "<|im_end|>")
+        tab.page.get_by_role("switch", name="Read special tokens").check()
+        tab.page.locator(".flow .special").wait_for()
+        show(tab, server.address, "tokens?source=chat")
+        tab.page.locator(".flow .special").nth(8).wait_for()
+        show(tab, server.address, f"inside?prompt={quote(EXAMPLE)}")
+        tab.page.locator(".step").nth(5).wait_for()
+        likeliest = tab.texts(".step:nth-child(6) .bar-label")
+        shares = [float(text.strip("<% ")) for text in tab.texts(".step:nth-child(4) .bar-text")]
+        assert sum(shares) == pytest.approx(100, abs=0.5 * len(shares))
+        show(tab, server.address, f"inside/lens?prompt={quote(EXAMPLE)}")
+        tab.page.locator(".panel .bar-label").nth(4).wait_for()
+        assert tab.texts(".panel .bar-label") == likeliest[:5], "the last row of the lens is the model's own word"
+        show(tab, server.address, "inside/heads")
+        tab.page.locator(".head").nth(11).wait_for()
+        assert tab.errors == []
+
+
+def test_with_a_real_run(new_tab: Callable[..., Tab], tmp_path: Path) -> None:
+    stage = tmp_path / "first" / "pretrain"
+    stage.mkdir(parents=True)
+    (stage / MANIFEST).write_text("{}")
+    pretrain_log(stage)
+    tab = new_tab()
+    with Serving(runs=tmp_path) as server:
+        show(tab, server.address, "runs")
+        tab.page.locator(".chart svg").first.wait_for()
+        assert tab.texts(".run-list b") == ["first"] and tab.texts(".stages li") == ["pretrain (finished)"]
+        assert tab.texts(".chart .chart-at")[0] == "last step 999"
+        assert tab.errors == []
 
 
 # ---- all of them

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import socket
 import threading
@@ -122,6 +123,14 @@ def test_errors_of_the_frame(tmp_path: Path, method: str, path: str, status: int
         assert response.json()["error"]["type"] == kind
         assert response.json()["error"]["message"]
     assert (status == 405) is ("allow" in response.headers)
+
+
+def test_a_path_tells_the_methods_of_all_its_routes(tmp_path: Path) -> None:
+    app = build_app(make(tmp_path))
+    response = ask(app, "PUT", "/api/conversations")
+    assert (response.status_code, response.headers["allow"]) == (405, "GET, POST")
+    assert response.json()["error"]["message"] == "/api/conversations takes GET, POST; came PUT"
+    assert ask(build_app(make(tmp_path)), "POST", "/web/app.js").headers["allow"] == "GET, HEAD"
 
 
 def test_errors_have_one_shape() -> None:
@@ -327,6 +336,24 @@ def test_requests_are_logged_if_wanted(tmp_path: Path, capsys: pytest.CaptureFix
     logged = capsys.readouterr().err
     assert ("GET /v1/models 200 " in logged and " seen\n" in logged) is shown
     assert "secret" not in logged
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_an_orderly_end_is_no_death_by_a_signal(tmp_path: Path, number: signal.Signals) -> None:
+    server, raised = Server(make(tmp_path, port=free_port())), []
+
+    def send() -> None:
+        while not server.started:
+            time.sleep(0.01)
+        os.kill(os.getpid(), number)
+
+    before = signal.signal(number, lambda *_: raised.append(number))
+    try:
+        threading.Thread(target=send).start()
+        server.run()
+    finally:
+        signal.signal(number, before)
+    assert not raised
 
 
 def test_an_answer_that_takes_too_long_is_cut_off(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from thinkling.core.types import Message, Request, Sample, Sampled, Sampling
 from thinkling.engine.backend import LocalBackend
 from thinkling.engine.engine import Engine
 from thinkling.model.checkpoint import load_checkpoint
+from thinkling.remote.attempts import EndpointError
 from thinkling.rollout.scripted import Scripted
 from thinkling.serve.process import ModelProcess
 from thinkling.serve.source import Answered, Ask, Complete, Completed, Failed, Job, Look, News, Seen, Started, Tokens
@@ -203,6 +204,7 @@ async def test_a_process_answers_looks_cancels_and_is_started_again_when_it_dies
         ask = chat("Tom has 3 apples. How many?", seed=5)
         (end,) = await news_of(process, Ask(ask))
         assert isinstance(end, Answered) and end.samples[0].message == run(local, ask)[0].message
+        assert process.load["tokens"] >= end.usage.completion
         (seen,) = await news_of(process, Look("lens", {"tokens": [1, 2, 3], "top": 2}))
         assert isinstance(seen, Seen) and len(seen.value["tokens"]) == 3
         endless = Complete(tuple(Request((n + 5,), Sampling(max_tokens=250), n) for n in range(64)), watch=True)
@@ -238,6 +240,14 @@ async def test_a_model_that_cannot_be_opened_is_broken_and_says_why(
     assert process.state == "broken"
     assert any("cannot be opened" in record.message for record in caplog.records)
     await process.close()
+
+
+@pytest.mark.parametrize(("status", "kind"), [(400, "user"), (401, "broken"), (500, "broken"), (None, "broken")])
+def test_what_an_endpoint_refuses_is_the_clients_where_its_request_is_at_fault(status: int | None, kind: str) -> None:
+    desk = Desk(Scripted(lambda effect, index: EndpointError("it said no", status)))
+    desk.take(0, Ask(chat("hi")))
+    (end,) = finish(desk)[0]
+    assert isinstance(end, Failed) and end.kind == kind
 
 
 def test_a_name_that_two_models_would_have_is_refused(tmp_path: Path) -> None:

@@ -132,5 +132,6 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host.strip("[]"), port), family=family, backlog=2048)
     except (OSError, OverflowError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
+        # Python adds the address once more, in words of its own.
+        reason = (getattr(error, "strerror", None) or str(error)).partition(" (while ")[0]
         raise UserError(f"cannot listen on {host}:{port}: {reason}; choose another with --port (0 finds one)") from None

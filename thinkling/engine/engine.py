@@ -70,6 +70,7 @@ class Engine:
         self._scratch = np.zeros((slots, config.vocab_size), np.float32)
         self._pending: list[Event] = []
         self._next = 0
+        self.drawn = 0  # tokens, since the beginning
         self.weights_id = ""
         self.load_weights(weights, weights_id)
 
@@ -283,6 +284,7 @@ class Engine:
         )  # fmt: skip
         stuck = tokens < 0  # a mask left nothing to say
         stopped, full = slots.note(drawn, tokens, logprobs)
+        self.drawn += len(drawn)
         ended = stopped | full | stuck
         rows = np.flatnonzero(ended).tolist()
         if watched:

@@ -6,6 +6,7 @@ run(state)
 
 from __future__ import annotations
 
+import signal
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from types import FrameType
@@ -155,8 +156,11 @@ class Server(uvicorn.Server):
         self._state = state
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to stop; a second Ctrl-C does not wait. uvicorn would raise the signal again at the end, and an
+        orderly end be reported as a death by it."""
         self._state.draining = True
-        super().handle_exit(sig, frame)
+        self.force_exit = self.force_exit or (self.should_exit and sig == signal.SIGINT)
+        self.should_exit = True
 
 
 def _logging(settings: Settings) -> dict[str, Any]:

@@ -180,7 +180,7 @@ def _bound(part: Strategy, settings: Settings, card: Card) -> None:
     if verifier and not _is_listed(verifier, settings):
         raise UserError(
             f"verifier={verifier}: this server lets no client name that path; its owner can list it "
-            "(--allow-path), or choose another strategy"
+            "(--strategy-path), or choose another strategy"
         )
     heat = getattr(part, "temperature", 0.0)
     if heat > HOTTEST:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from thinkling.core.build import SLEEP_SOON
+from thinkling.core.errors import UserError
 from thinkling.core.types import Capabilities
 from thinkling.serve.source import Answered, Card, Completed, Failed, Job, News, Seen, State
 from thinkling.serve.worker import Batch, Opening, Order, serve
@@ -51,7 +52,11 @@ class ModelProcess:
         """Begin to load; returns at once, and ``state`` says when it is done."""
         self._loop = asyncio.get_running_loop()
         if self.opening.folder and self.tokenizer is None:
-            self.tokenizer = await asyncio.to_thread(Tokenizer.load, Path(self.opening.folder))
+            try:
+                self.tokenizer = await asyncio.to_thread(Tokenizer.load, Path(self.opening.folder))
+            except UserError as error:
+                self._heard(str(error))
+                return
         self._starts.append(time.monotonic())
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
@@ -112,7 +117,7 @@ class ModelProcess:
 
     def _heard(self, said: Card | Batch | str) -> None:
         if isinstance(said, Batch):
-            self.load = {**said.load, "tokens": self._drawn + said.load.get("tokens", 0)}
+            self.load = {**said.load, "tokens": self._drawn + said.load["tokens"]}
             for number, news in said.news:
                 if number in self._waiting:
                     self._waiting[number].put_nowait(news)

@@ -50,7 +50,7 @@ class Pace:
     them together send at most about ``1 / each`` events a second, while a lone one shows every token."""
 
     least: float = 0.02
-    each: float = 0.002
+    each: float = 0.00075
     streams: int = 0
 
     @property

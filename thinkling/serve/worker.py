@@ -23,6 +23,7 @@ from thinkling.core.errors import ContextFull, UserError
 from thinkling.core.types import Completion, Request, Sample, Sampled, Sampling, Usage
 from thinkling.reasoning.spec import strategy
 from thinkling.reasoning.strategy import Plain, Setting, as_policy, check
+from thinkling.remote.attempts import EndpointError
 from thinkling.rollout.backend import Ask as Effect
 from thinkling.rollout.backend import Backend
 from thinkling.rollout.driver import Driver, Failure, Rollout
@@ -122,7 +123,6 @@ class Desk:
     ) -> None:
         self.backend, self.watchable, self.look = backend, watchable, look
         self.news: list[tuple[int, News]] = []
-        self.tokens = 0
         self.changed = False  # whether the load is other than news has told
         self._limit = limit
         self._jobs: dict[int, _Running] = {}  # by the server's number
@@ -211,6 +211,7 @@ class Desk:
             told = partial(self._token, running, 0 if batch else place, place if batch else None)
             given = self.watchable.watch(ticket, told)
         if isinstance(effect, Sample):
+            self._tell(running.number)
             begins = Started(
                 place, effect.n, bool(effect.think), effect.thought, effect.prefix, given[0] if given else ()
             )  # fmt: skip
@@ -219,7 +220,6 @@ class Desk:
     def _token(self, running: _Running, effect: int, place: int | None, sample: int, event: Event) -> None:
         """Keep a token; a sample's first one is told at once."""
         assert event.token_id is not None
-        self.tokens += 1
         sample = sample if place is None else place
         key = (running.number, effect, sample)
         drawn = self._drawn.get(key)
@@ -249,10 +249,14 @@ class Desk:
 
     def _close(self, running: _Running, end: News) -> None:
         """Tell what of the job is still untold, then its end."""
-        for key in [key for key in self._drawn if key[0] == running.number]:
-            self.news.append((running.number, self._drawn.pop(key).news(*key[1:])))
+        self._tell(running.number)
         self.news.append((running.number, end))
         del self._jobs[running.number], self._of[running.index]
+
+    def _tell(self, number: int) -> None:
+        """Tell what of a job is still untold."""
+        for key in [key for key in self._drawn if key[0] == number]:
+            self.news.append((number, self._drawn.pop(key).news(*key[1:])))
 
     def _forget(self, number: int) -> None:
         for key in [key for key in self._drawn if key[0] == number]:
@@ -276,10 +280,15 @@ def _failed(error: Exception) -> Failed:
             f"this model's maximum context length is {error.room} tokens, prompt and answer together; the prompt has "
             f"{error.length}, shorten it",
         )
-    if isinstance(error, UserError):
+    if isinstance(error, UserError) and not _is_endpoints_own(error):
         return Failed("user", str(error))
     logging.getLogger("thinkling.serve").error("".join(traceback.format_exception(error)))
     return Failed("broken", f"{type(error).__name__}: {error}")
+
+
+def _is_endpoints_own(error: UserError) -> bool:
+    """Whether an endpoint failed by itself, or refuses this server: nothing that a client's request could mend."""
+    return isinstance(error, EndpointError) and error.status not in (400, 413, 422)
 
 
 def serve(inbox: Connection, opening: Opening) -> None:
@@ -309,7 +318,7 @@ def _loop(inbox: Connection, desk: Desk, gauges: Callable[[], dict[str, int]]) -
             desk.step()
         if desk.news or desk.changed:
             news, desk.news, desk.changed = desk.news, [], False
-            inbox.send(Batch(news, {**gauges(), "tokens": desk.tokens}))
+            inbox.send(Batch(news, gauges()))
 
 
 def _open(opening: Opening) -> tuple[Desk, Card, Callable[[], dict[str, int]]]:
@@ -320,7 +329,7 @@ def _open(opening: Opening) -> tuple[Desk, Card, Callable[[], dict[str, int]]]:
         remote = open_remote(opening.endpoint)
         remote.patience = 0.01
         card = Card(opening.name, now, 0, remote.capabilities, opening.endpoint, local=False)
-        return Desk(remote), card, lambda: {"running": 0, "waiting": 0, "slots": 0}
+        return Desk(remote), card, lambda: {"running": 0, "waiting": 0, "slots": 0, "tokens": 0}
     from thinkling.core.artifact import MANIFEST, Artifact
     from thinkling.engine.backend import LocalBackend
     from thinkling.engine.engine import Engine
@@ -343,7 +352,12 @@ def _open(opening: Opening) -> tuple[Desk, Card, Callable[[], dict[str, int]]]:
     _warm_up(backend)
 
     def gauges() -> dict[str, int]:
-        return {"running": engine.running, "waiting": engine.in_flight - engine.running, "slots": engine.slots}
+        return {
+            "running": engine.running,
+            "waiting": engine.in_flight - engine.running,
+            "slots": engine.slots,
+            "tokens": engine.drawn,
+        }
 
     return desk, Card(opening.name, now, length, backend.capabilities, weights_id), gauges
 

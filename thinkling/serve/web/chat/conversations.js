@@ -1,6 +1,6 @@
 // The list of conversations: search, rename, delete, export, import.
 import {explain} from '../lib/api.js';
-import {Icon, IconButton, Notice, cx, html, useEffect, useRef, useState, useStore} from '../lib/ui.js';
+import {Icon, IconButton, Notice, cx, html, useEffect, useLayoutEffect, useRef, useState, useStore} from '../lib/ui.js';
 
 /** Seconds since 1970, or a date as text, as a Date. */
 const dateOf = (when) => new Date(typeof when === 'number' ? when * 1000 : when);
@@ -76,7 +76,7 @@ function Entry({one, open, library, attempt, onPick}) {
   const [unfolded, unfold] = useState(false);
   const [mode, setMode] = useState(''); // renaming, deleting, or neither
   const field = useRef(null);
-  useEffect(() => { if (mode === 'rename') field.current.select(); }, [mode]);
+  useLayoutEffect(() => { if (mode === 'rename') field.current.select(); }, [mode]);
   const done = () => { setMode(''); unfold(false); };
   if (mode === 'rename') {
     const rename = (event) => {

@@ -52,7 +52,7 @@ export function Thread({session, scrollTo, children}) {
   const [away, setAway] = useState(false);
   const [count, more] = useReducer((n) => n + STEP, STEP);
   const {path} = session;
-  const shown = path;
+  const shown = path.slice(-count);
 
   const toEnd = () => {
     atEnd.current = true;

@@ -7,7 +7,7 @@ import {Thinking} from './thinking.js';
 import {Growing, TraceView} from './trace.js';
 import {messagesOf} from './settings.js';
 import {tokensOf} from './session.js';
-import {Icon, IconButton, Notice, Segmented, Switch, cx, html, memo, useCallback, useEffect, useRef, useState, useStore, useStored} from '../lib/ui.js';
+import {Icon, IconButton, Notice, Segmented, Switch, cx, html, memo, useCallback, useLayoutEffect, useRef, useState, useStore, useStored} from '../lib/ui.js';
 
 /** ‹ 2/3 ›: the branches at this place. `branches`: a message's id for each; `at`: the one that is shown. */
 function BranchSwitch({session, branches, at}) {
@@ -45,7 +45,7 @@ export const UserTurn = memo(({message, session, branches, at}) => {
 function Editor({message, session, onDone}) {
   const field = useRef(null);
   const [problem, setProblem] = useState(null);
-  useEffect(() => { field.current.focus(); field.current.setSelectionRange(message.content.length, message.content.length); }, []);
+  useLayoutEffect(() => { field.current.focus(); field.current.setSelectionRange(message.content.length, message.content.length); }, []);
   const send = async () => {
     const text = field.current.value.trim();
     if (!text || session.busy) return;

@@ -5,7 +5,7 @@ import {Conversations} from './conversations.js';
 import {Library} from './library.js';
 import {SettingsPanel} from './panel.js';
 import {Announcer, Thread} from './thread.js';
-import {IconButton, ModelSelect, Notice, Spinner, cx, html, useEffect, useRef, useState, useMedia, useStore, useStored} from '../lib/ui.js';
+import {IconButton, ModelSelect, Notice, Spinner, cx, html, useEffect, useLayoutEffect, useRef, useState, useMedia, useStore, useStored} from '../lib/ui.js';
 
 const QUESTIONS = [
   'A coin is heads up. Ada flips the coin. Ben does not flip the coin. Cleo flips the coin. Is the coin still heads up?',
@@ -66,7 +66,7 @@ function Title({session}) {
   useStore(session);
   const [editing, edit] = useState(false);
   const field = useRef(null);
-  useEffect(() => { if (editing) field.current.select(); }, [editing]);
+  useLayoutEffect(() => { if (editing) field.current.select(); }, [editing]);
   if (session.id === null) return html`<h1>New chat</h1>`;
   if (!editing) return html`<h1><button type="button" class="title" title="Rename" onClick=${() => edit(true)}>${session.title || 'Untitled'}</button></h1>`;
   const rename = (event) => {

@@ -27,14 +27,15 @@ export default function View({api, models, model, setModel, params}) {
   );
   const move = (to) => setPlace((before) => ({...before, ...to}));
 
-  if (!local) return html`<${NeedsLocal} models=${models} model=${model} setModel=${setModel} why="One can only look inside a model that runs here" />`;
+  if (!local) return html`<${NeedsLocal} models=${models} model=${model} setModel=${setModel}
+    why="One can only look inside a model that runs here" />`;
   const given = {api, body, place, move, empty: prompt === ''};
   return html`<div class="view inside-view">
     <p class="lead">A decoder-only Transformer reads the tokens of a prompt, and gives a probability to every token that might come
       next. Every number here is the model’s own, for this prompt.</p>
     <div class="prompt">
       <div class="field"><label for="inside-prompt">Prompt, up to ${LONGEST} tokens</label>
-        <textarea id="inside-prompt" rows="2" spellcheck="false" dir="auto" value=${prompt}
+        <textarea id="inside-prompt" rows="2" spellcheck=${false} dir="auto" value=${prompt}
           onInput=${(event) => setPrompt(event.currentTarget.value)}></textarea></div>
       <${Switch} label="As a message of a chat" checked=${chat} onChange=${setChat} />
     </div>

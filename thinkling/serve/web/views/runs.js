@@ -32,15 +32,19 @@ export default function View({api, params}) {
   if (!found.value) {
     const why = found.error && explain(found.error);
     return why
-      ? html`<${Notice} tone="bad" title=${why.title} actions=${html`<button type="button" class="button small" onClick=${found.reload}>Retry</button>`}>${why.advice}<//>`
+      ? html`<${Notice} tone="bad" title=${why.title} actions=${html`<button type="button" class="button small"
+        onClick=${found.reload}>Retry</button>`}>${why.advice}<//>`
       : html`<${Spinner} label="Looking for runs" />`;
   }
-  if (!runs.length) return html`<${Notice} title="There is no run here yet.">Train a model with <code>thinkling run nano</code>, and its curves appear here while it trains.<//>`;
+  if (!runs.length) return html`<${Notice}
+    title="There is no run here yet.">Train a model with <code>thinkling run nano</code>, and its curves appear here while it trains.<//>`;
   const run = runs.find((one) => one.id === params.id) ?? runs[0];
   return html`<div class="view runs-view">
     <nav class="run-list" aria-label="Runs">
-      <ul>${runs.map((one) => html`<li key=${one.id}><a href=${`#/runs/${encodeURIComponent(one.id)}`} aria-current=${one.id === run.id ? 'page' : undefined}>
-        <b>${one.name}</b><span class=${cx('state', one.state)}>${STATES[one.state] ?? one.state}</span><small>${ago(one.updated)}</small></a></li>`)}</ul>
+      <ul>${runs.map((one) => html`<li key=${one.id}><a href=${`#/runs/${encodeURIComponent(one.id)}`}
+        aria-current=${one.id === run.id ? 'page' : undefined}>
+        <b>${one.name}</b><span
+          class=${cx('state', one.state)}>${STATES[one.state] ?? one.state}</span><small>${ago(one.updated)}</small></a></li>`)}</ul>
     </nav>
     <${Run} key=${run.id} api=${api} run=${run} runs=${runs} stage=${params.path[1]} />
   </div>`;
@@ -54,9 +58,12 @@ function Run({api, run, runs, stage: wanted}) {
   const tabs = [{value: 'curves', label: 'Curves'}, {value: 'report', label: 'Report'}];
   return html`<section class="run" aria-labelledby="run-title">
     <div class="section-head"><h2 id="run-title">${run.name}</h2>
-      ${run.report && stages.length > 0 && html`<${Segmented} label="What to show" bare value=${shown} options=${tabs} onChange=${show} />`}</div>
-    <ol class="stages" aria-label="Stages">${run.stages.map((one) => html`<li key=${one.name} class=${cx('stage', one.state)}>${one.name}<span class="unseen"> (${STATES[one.state] ?? one.state})</span></li>`)}</ol>
-    ${shown === 'curves' && stage && html`<${Curves} api=${api} run=${run} runs=${runs} stages=${stages} stage=${stage} choose=${choose} />`}
+      ${run.report && stages.length > 0 && html`<${Segmented} label="What to show" bare value=${shown} options=${tabs}
+        onChange=${show} />`}</div>
+    <ol class="stages" aria-label="Stages">${run.stages.map((one) => html`<li key=${one.name}
+      class=${cx('stage', one.state)}>${one.name}<span class="unseen"> (${STATES[one.state] ?? one.state})</span></li>`)}</ol>
+    ${shown === 'curves' && stage && html`<${Curves} api=${api} run=${run} runs=${runs} stages=${stages} stage=${stage}
+      choose=${choose} />`}
     ${shown === 'report' && run.report && html`<${Report} run=${run} />`}
     ${!stage && !run.report && html`<p class="muted">None of its stages has written curves or a report so far.</p>`}
   </section>`;
@@ -75,21 +82,31 @@ function Curves({api, run, runs, stages, stage, choose}) {
   const seriesOf = (names) => names.flatMap((name, k) => [
     {name, label: short(name), points: curves.series.get(name), tone: k % 6, dashed: k >= 6},
     ...(other && compared.series.has(name)
-      ? [{name: `${other.id} ${name}`, label: `${short(name)}, ${other.name}`, points: compared.series.get(name), tone: (k + (names.length > 1 ? 0 : 1)) % 6, dashed: true}]
+      ? [{
+        name: `${other.id} ${name}`, label: `${short(name)}, ${other.name}`, points: compared.series.get(name),
+        tone: (k + (names.length > 1 ? 0 : 1)) % 6, dashed: true,
+      }]
       : []),
   ]);
   return html`
     <div class="controls card">
-      <${Select} label="Stage" value=${stage.name} options=${stages.map((one) => ({value: one.name, label: one.state === 'running' ? `${one.name} (training)` : one.name}))} onChange=${choose} />
-      ${others.length > 0 && html`<${Select} label="Compare with" value=${beside} options=${[{value: '', label: 'nothing'}, ...others.map((one) => ({value: one.id, label: one.name}))]} onChange=${setBeside} />`}
-      <${Slider} label="Smoothing" min=${0} max=${0.99} step=${0.01} exact=${false} value=${smooth} format=${(value) => (value ? value.toFixed(2) : 'none')} onChange=${setSmooth} hint="Curves of fewer than 40 points stay as they are." />
+      <${Select} label="Stage" value=${stage.name}
+        options=${stages.map((one) => ({value: one.name, label: one.state === 'running' ? `${one.name} (training)` : one.name}))}
+        onChange=${choose} />
+      ${others.length > 0 && html`<${Select} label="Compare with" value=${beside}
+        options=${[{value: '', label: 'nothing'}, ...others.map((one) => ({value: one.id, label: one.name}))]} onChange=${setBeside} />`}
+      <${Slider} label="Smoothing" min=${0} max=${0.99} step=${0.01} exact=${false} value=${smooth}
+        format=${(value) => (value ? value.toFixed(2) : 'none')} onChange=${setSmooth} hint="Curves of fewer than 40 points stay as they are." />
       <${Switch} label="Logarithmic scale" checked=${log} onChange=${setLog} />
       ${live && html`<span class="live"><i aria-hidden="true"></i>live</span>`}
     </div>
-    ${curves.error && html`<${Notice} tone=${live ? 'warn' : 'bad'} title=${explain(curves.error).title}>${explain(curves.error).advice}${live ? ' It is asked again by itself.' : ''}<//>`}
+    ${curves.error && html`<${Notice} tone=${live ? 'warn' : 'bad'}
+      title=${explain(curves.error).title}>${explain(curves.error).advice}${live ? ' It is asked again by itself.' : ''}<//>`}
     ${!curves.loaded && !curves.error && html`<${Spinner} label="Loading curves" />`}
     ${curves.loaded && charts.length === 0 && html`<p class="muted">This stage has logged nothing yet.</p>`}
-    <div class="charts">${charts.map(([title, names]) => html`<${Chart} key=${title} title=${MEANINGS[title]?.[0] ?? title.replaceAll('_', ' ')} note=${MEANINGS[title]?.[1]} series=${seriesOf(names)} log=${log} smooth=${smooth} />`)}</div>`;
+    <div class="charts">${charts.map(([title, names]) => html`<${Chart} key=${title}
+      title=${MEANINGS[title]?.[0] ?? title.replaceAll('_', ' ')} note=${MEANINGS[title]?.[1]}
+      series=${seriesOf(names)} log=${log} smooth=${smooth} />`)}</div>`;
 }
 
 /** A series' name within its family: held_out.coin is coin there. */

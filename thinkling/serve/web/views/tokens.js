@@ -24,7 +24,8 @@ export default function View({api, models, model, setModel, params}) {
   const empty = !local || (source === 'text' && text === '');
   const asked = useAsked(empty ? null : (signal) => api.post('/tokenize', body, {signal}), [JSON.stringify(body)]);
 
-  if (!local) return html`<${NeedsLocal} models=${models} model=${model} setModel=${setModel} why="A vocabulary is read from a model's own files" />`;
+  if (!local) return html`<${NeedsLocal} models=${models} model=${model} setModel=${setModel}
+    why="A vocabulary is read from a model's own files" />`;
   return html`<div class="view tokens-view">
     <p class="lead">A model reads neither letters nor words but tokens: strings of bytes out of a fixed vocabulary, each with a
       number. Frequent strings have a token of their own, rare ones fall into several, and so may a single character.</p>
@@ -38,8 +39,9 @@ export default function View({api, models, model, setModel, params}) {
     </div>
     ${source === 'text'
       ? html`<div class="field"><label for="tokens-text">Text</label>
-          <textarea id="tokens-text" rows="5" spellcheck="false" dir="auto" value=${text}
-            onInput=${(event) => setText(event.currentTarget.value)}></textarea></div>`
+          <textarea id="tokens-text" rows="5" spellcheck=${false} dir="auto" value=${text}
+            onInput=${(event) => setText(event.currentTarget.value)}
+            onPaste=${(event) => pasted(event) && setText(event.currentTarget.value)}></textarea></div>`
       : html`<${Conversation} messages=${messages} onChange=${setMessages} />`}
     <${Failure} asked=${asked} />
     <${Stream} pieces=${asked.value?.pieces ?? NONE} context=${asked.value?.max_model_len} loading=${asked.loading}
@@ -48,6 +50,17 @@ export default function View({api, models, model, setModel, params}) {
 }
 
 const NONE = [];
+const LONG = 10_000; // characters
+
+/** Put a long text in at once: Chromium's own way takes seconds for thousands of lines. Whether this was done. */
+function pasted(event) {
+  const text = event.clipboardData.getData('text/plain');
+  if (text.length < LONG) return false;
+  event.preventDefault();
+  const box = event.currentTarget;
+  box.setRangeText(text.replace(/\r\n?/g, '\n'), box.selectionStart, box.selectionEnd, 'end');
+  return true;
+}
 
 /** A message as the API takes it. */
 function sent({role, content, reasoning}) {

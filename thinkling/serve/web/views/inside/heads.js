@@ -27,7 +27,8 @@ export function Heads({api, body, place, move, empty, onWalk}) {
       <${Habits} map=${weights[layer][head]} />
       <${Strip} label="The token that looks back" tokens=${tokens} chosen=${at} onChoose=${(to) => move({position: to})} />
       <div class="beside">
-        <${HeatMap} square title="Attention" signed=${false} values=${masked(weights[layer][head])} rows=${names} columns=${names} chosen=${at}
+        <${HeatMap} square title="Attention" signed=${false} values=${masked(weights[layer][head])} rows=${names} columns=${names}
+          chosen=${at}
           name=${(r, c) => `“${names[r]}” at “${names[c]}”`} onPick=${(to) => move({position: to})} />
         <${Lines} map=${weights[layer][head]} names=${names} at=${at} pick=${(to) => move({position: to})} />
       </div>
@@ -72,7 +73,8 @@ function Habits({map}) {
     ];
   }, [map]);
   if (map.length < 2) return null;
-  return html`<p>On average, ${shares.map(([name, share], k) => html`${k ? (k === 2 ? ' and ' : ', ') : ''}<b>${percent(share)}</b> of the attention falls on ${name}`)}.</p>`;
+  return html`<p>On average, ${shares.map(([name, share], k) => html`${['', ', ', ' and '][k]}<b>${percent(share)}</b>
+    ${k ? ' on' : ' of the attention falls on'} ${name}`)}.</p>`;
 }
 
 /** Tokens on the left look at tokens on the right; a line is as strong as its weight. */
@@ -84,14 +86,19 @@ function Lines({map, names, at, pick}) {
   return html`<figure class="lines">
     <figcaption>Who looks at whom</figcaption>
     <p class="note">From the left, a token looks at those on the right. The lines of “${names[at]}” are in colour.</p>
-    <div class="scroll" tabindex="0" role="group" aria-label="Lines of attention"><svg viewBox=${`0 0 ${width} ${height}`} width=${width} height=${height} aria-hidden="true">
-      ${lines.filter(({i}) => i !== at).map(({i, j, weight}) => html`<line key=${`${i} ${j}`} class="other" x1=${SIDE} x2=${SIDE + ACROSS} y1=${y(i)} y2=${y(j)}
+    <div class="scroll" tabindex="0" role="group" aria-label="Lines of attention"><svg viewBox=${`0 0 ${width} ${height}`} width=${width}
+      height=${height} aria-hidden="true">
+      ${lines.filter(({i}) => i !== at).map(({i, j, weight}) => html`<line key=${`${i} ${j}`} class="other" x1=${SIDE} x2=${SIDE + ACROSS}
+        y1=${y(i)} y2=${y(j)}
         stroke-opacity=${0.35 * weight} />`)}
-      ${lines.filter(({i}) => i === at).map(({j, weight}) => html`<line key=${`at ${j}`} class="own" x1=${SIDE} x2=${SIDE + ACROSS} y1=${y(at)} y2=${y(j)}
+      ${lines.filter(({i}) => i === at).map(({j, weight}) => html`<line key=${`at ${j}`} class="own" x1=${SIDE} x2=${SIDE + ACROSS}
+        y1=${y(at)} y2=${y(j)}
         stroke-width=${1 + 4 * weight} stroke-opacity=${0.25 + 0.75 * weight} />`)}
       ${names.map((name, i) => html`<g key=${i} class=${i === at ? 'own' : ''} onClick=${() => pick(i)}>
-        <rect x="0" y=${i * LINE} width=${SIDE - 4} height=${LINE} rx="4" /><text x=${SIDE - 10} y=${y(i)} text-anchor="end" dominant-baseline="central">${name}</text></g>
-        <text key=${`right ${i}`} class=${map[at][i] >= 0.02 && i <= at ? 'seen' : 'faint'} x=${SIDE + ACROSS + 8} y=${y(i)} dominant-baseline="central">${name}</text>`)}
+        <rect x="0" y=${i * LINE} width=${SIDE - 4} height=${LINE} rx="4" /><text x=${SIDE - 10} y=${y(i)} text-anchor="end"
+          dominant-baseline="central">${name}</text></g>
+        <text key=${`right ${i}`} class=${map[at][i] >= 0.02 && i <= at ? 'seen' : 'faint'} x=${SIDE + ACROSS + 8} y=${y(i)}
+          dominant-baseline="central">${name}</text>`)}
     </svg></div>
   </figure>`;
 }

@@ -42,10 +42,12 @@ export function Lens({api, body, empty}) {
     <div class="lens-and-panel">
       <div class="scroll lens-scroll" onPointerOver=${pointed}>
         <table ref=${table} role="grid" aria-label="Likeliest next token, layer by layer" onKeyDown=${keyed}>
-          <thead><tr><th scope="col">after the token</th>${tokens.map((token, t) => html`<th key=${t} scope="col" class=${t === p ? 'at' : ''}>${inline(token.text, 12)}</th>`)}</tr></thead>
+          <thead><tr><th scope="col">after the token</th>${tokens.map((token, t) => html`<th key=${t} scope="col"
+            class=${t === p ? 'at' : ''}>${inline(token.text, 12)}</th>`)}</tr></thead>
           <tbody>${layers.map((layer, k) => html`<tr key=${k}>
             <th scope="row" class=${k === l ? 'at' : ''}>${called(layer.layer)}</th>
-            ${layer.top.map((top, t) => html`<td key=${t} tabindex=${k === l && t === p ? 0 : -1} class=${`${top[0].id === final[t][0].id ? 'settled' : ''}${k === l && t === p ? ' at' : ''}`}
+            ${layer.top.map((top, t) => html`<td key=${t} tabindex=${k === l && t === p ? 0 : -1}
+              class=${`${top[0].id === final[t][0].id ? 'settled' : ''}${k === l && t === p ? ' at' : ''}`}
               style=${{'--p': `${Math.round(100 * top[0].probability)}%`}} onFocus=${() => setAt([k, t])}
               >${inline(top[0].text, 10)}<span class="unseen">, ${percent(top[0].probability)}</span></td>`)}
           </tr>`)}</tbody>

@@ -31,9 +31,12 @@ export function Walk({api, body, place, move, empty}) {
 function Pickers({walk, place, move, loading}) {
   const numbers = (count, word) => Array.from({length: count}, (_, i) => ({value: String(i), label: `${word} ${i + 1} of ${count}`}));
   return html`<div class="pickers card">
-    <${Select} label="Layer" value=${String(place.layer)} options=${numbers(walk.layers, 'layer')} onChange=${(to) => move({layer: Number(to)})} />
-    <${Select} label="Head" value=${String(place.head)} options=${numbers(walk.heads, 'head')} onChange=${(to) => move({head: Number(to)})} />
-    <${Strip} label="Position: the token that looks back" tokens=${walk.tokens} chosen=${walk.position} onChoose=${(to) => move({position: to})} />
+    <${Select} label="Layer" value=${String(place.layer)} options=${numbers(walk.layers, 'layer')}
+      onChange=${(to) => move({layer: Number(to)})} />
+    <${Select} label="Head" value=${String(place.head)} options=${numbers(walk.heads, 'head')}
+      onChange=${(to) => move({head: Number(to)})} />
+    <${Strip} label="Position: the token that looks back" tokens=${walk.tokens} chosen=${walk.position}
+      onChoose=${(to) => move({position: to})} />
     ${loading && html`<${Spinner} label="Looking inside" />`}
   </div>`;
 }
@@ -51,9 +54,11 @@ function Embedding({walk, names, at}) {
     <p>Each token’s id picks a row of ${counted(walk.width)} numbers from a table with ${counted(walk.vocabulary)} rows: its embedding. The same
       token gets the same row wherever it stands.</p>
     <${Formula}>${row(sub(v('x'), v('t')), o('='), v('E'), o('['), sub(t('id'), v('t')), o(']'))}<//>
-    <${HeatMap} title="Embeddings" values=${walk.embedding} ...${shared} rows=${names.map((name, i) => `${walk.tokens[i].id}  ${name}`)} wide
+    <${HeatMap} title="Embeddings" values=${walk.embedding} ...${shared}
+      rows=${names.map((name, i) => `${walk.tokens[i].id}  ${name}`)} wide
       note="Each row: the token’s id, the token, and its numbers as colours." />
-    ${walk.layer > 0 && html`<p>By layer ${walk.layer + 1} the layers before have added to these vectors what they found out. This sum is the residual stream.</p>
+    ${walk.layer > 0 && html`<p>By layer ${walk.layer + 1} the layers before have added to these vectors what they found out.
+      This sum is the residual stream.</p>
       <${HeatMap} title=${`What layer ${walk.layer + 1} reads`} values=${walk.residual} ...${shared} />`}
   <//>`;
 }
@@ -65,24 +70,29 @@ function Projections({walk, names, at}) {
   return html`<${Step} number=${2} title="Query, key and value">
     <p>The vectors are normalised (RMSNorm), and three learned matrices turn each into a query (what this token looks for), a key (what it
       offers to be found by) and a value (what it hands over). Head ${walk.head + 1} sees ${walk.head_dim} numbers of each.</p>
-    <${Formula}>${['q', 'k', 'v'].map((name) => row(sub(v(name), v('t')), o('='), sub(v('W'), v(name)), t('norm'), o('('), sub(v('x'), v('t')), o(')')))}<//>
+    <${Formula}>${['q', 'k', 'v'].map((name) => row(
+      sub(v(name), v('t')), o('='), sub(v('W'), v(name)), t('norm'), o('('), sub(v('x'), v('t')), o(')'),
+    ))}<//>
     <p class="note">Queries and keys are shown after rotary positions, which turn pairs of their numbers by an angle that grows with the position,
       and, in models of the Qwen3 kind, after a norm of their own (QK-norm).
-      ${shared > 1 && ` ${counted(walk.heads)} heads share ${counted(walk.kv_heads)} sets of keys and values (grouped-query attention): heads ${first + 1} to ${first + shared} read these same keys and values.`}</p>
-    <div class="abreast">${maps.map(([title, values]) => html`<${HeatMap} key=${title} title=${title} values=${values} rows=${names} chosen=${at}
+      ${shared > 1 && ` ${counted(walk.heads)} heads share ${counted(walk.kv_heads)} sets of keys and values (grouped-query attention):
+        heads ${first + 1} to ${first + shared} read these same keys and values.`}</p>
+    <div class="abreast">${maps.map(([title, values]) => html`<${HeatMap} key=${title} title=${title} values=${values} rows=${names}
+      chosen=${at}
       name=${(r, c) => `${title.toLowerCase()} of “${names[r]}”, number ${c + 1}`} />`)}</div>
   <//>`;
 }
 
 function Scores({walk, names, at, pick}) {
   return html`<${Step} number=${3} title="Scores">
-    <p>How well does a query fit a key? Their dot product says it, divided by the square root of their length, √${walk.head_dim} = ${rounded(Math.sqrt(walk.head_dim))},
-      so that scores do not grow with it. A token looks only at itself and at what came before: later places are masked.</p>
+    <p>How well does a query fit a key? Their dot product says it, divided by the square root of their length,
+      √${walk.head_dim} = ${rounded(Math.sqrt(walk.head_dim))}, so that scores do not grow with it. A token looks only at itself and at what came before: later places are masked.</p>
     <${Formula}>${row(
       sub(v('s'), row(v('i'), v('j'))), o('='), over(row(sub(v('q'), v('i')), o('·'), sub(v('k'), v('j'))), root(n(walk.head_dim))),
     )}${row(v('j'), o('≤'), v('i'))}<//>
     <div class="beside">
-      <${HeatMap} square title="Scores" note="A row looks back, a column is looked at." values=${walk.scores} rows=${names} columns=${names} chosen=${at}
+      <${HeatMap} square title="Scores" note="A row looks back, a column is looked at." values=${walk.scores} rows=${names} columns=${names}
+        chosen=${at}
         name=${(r, c) => `query of “${names[r]}” with key of “${names[c]}”`} onPick=${pick} />
       <${Products} walk=${walk} names=${names} at=${at} />
     </div>
@@ -95,8 +105,10 @@ function Products({walk, names, at}) {
   const best = walk.scores[at].map((score, j) => ({score, j})).filter(({score}) => score !== null).sort((a, b) => b.score - a.score).slice(0, 12);
   return html`<div class="scroll" tabindex="0" role="region" aria-label="Scores, worked out"><table class="products">
     <caption>What the query of “${names[at]}” finds${at >= 12 ? ': the 12 best keys' : ', best first'}</caption>
-    <thead><tr><th scope="col" class="text">key of</th><th scope="col">q · k</th><th scope="col">÷ ${rounded(Math.sqrt(walk.head_dim))} = score</th></tr></thead>
-    <tbody>${best.map(({score, j}) => html`<tr key=${j}><th scope="row" class="text mono">${names[j]}</th><td>${rounded(dot(j))}</td><td>${rounded(score)}</td></tr>`)}</tbody>
+    <thead><tr><th scope="col" class="text">key of</th><th scope="col">q · k</th><th
+      scope="col">÷ ${rounded(Math.sqrt(walk.head_dim))} = score</th></tr></thead>
+    <tbody>${best.map(({score, j}) => html`<tr key=${j}><th scope="row"
+      class="text mono">${names[j]}</th><td>${rounded(dot(j))}</td><td>${rounded(score)}</td></tr>`)}</tbody>
   </table></div>`;
 }
 
@@ -105,13 +117,15 @@ function Weights({walk, names, at, pick}) {
   const rows = weights.slice(0, at + 1).map((value, j) => ({key: j, label: names[j], value, text: percent(value), title: `position ${j + 1}`}));
   const most = rows.length > 16 ? [...rows].sort((a, b) => b.value - a.value).slice(0, 16) : rows;
   return html`<${Step} number=${4} title="Weights">
-    <p>The softmax turns a row of scores into shares of attention, which add up to 1. A score that is larger by 1 gets a weight 2.72 times as large.</p>
+    <p>The softmax turns a row of scores into shares of attention, which add up to 1. A score that is larger by 1 gets a
+      weight 2.72 times as large.</p>
     <${Formula}>${row(
       sub(v('a'), row(v('i'), v('j'))), o('='),
       over(row(t('exp'), sub(v('s'), row(v('i'), v('j')))), row(sum(row(v('m'), o('≤'), v('i'))), t('exp'), sub(v('s'), row(v('i'), v('m'))))),
     )}<//>
     <div class="beside">
-      <${HeatMap} square title="Attention" note="A row looks back, a column is looked at." signed=${false} values=${masked(walk.weights)} rows=${names} columns=${names} chosen=${at}
+      <${HeatMap} square title="Attention" note="A row looks back, a column is looked at." signed=${false} values=${masked(walk.weights)}
+        rows=${names} columns=${names} chosen=${at}
         name=${(r, c) => `“${names[r]}” at “${names[c]}”`} onPick=${pick} />
       <div><h3>Where “${names[at]}” looks${rows.length > 16 ? ': the 16 largest' : ''}</h3>
         <${Bars} label=${`Attention of ${names[at]}`} rows=${most} /></div>
@@ -125,7 +139,8 @@ function Context({walk, names, at}) {
     <p>What the head brings back is the mean of the values, weighted by attention.</p>
     <${Formula}>${row(sub(v('c'), v('i')), o('='), sum(row(v('j'), o('≤'), v('i'))), sub(v('a'), row(v('i'), v('j'))), sub(v('v'), v('j')))}<//>
     <p class="note">For “${names[at]}”: ${parts.map(([value, j], k) => `${k ? ' + ' : ''}${rounded(value)} × value of “${names[j]}”`).join('')}${at >= 4 ? ' + …' : ''}</p>
-    <${HeatMap} title="Context vectors" values=${walk.context} rows=${names} chosen=${at} name=${(r, c) => `context of “${names[r]}”, number ${c + 1}`} />
+    <${HeatMap} title="Context vectors" values=${walk.context} rows=${names} chosen=${at}
+      name=${(r, c) => `context of “${names[r]}”, number ${c + 1}`} />
     <p>The context vectors of all ${counted(walk.heads)} heads, side by side, pass through one more matrix and are added to the residual stream; then a
       feed-forward network adds its own. So it goes on through ${counted(walk.layers)} layers.</p>
   <//>`;

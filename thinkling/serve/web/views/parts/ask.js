@@ -43,7 +43,8 @@ export const isLocal = (models, id) => models.some((one) => one.id === id && one
 /** In place of a view that must look into a model itself. */
 export function NeedsLocal({models, model, setModel, why}) {
   const local = models.filter((one) => one.local);
-  const actions = local.map((one) => html`<button type="button" class="button small" onClick=${() => setModel(one.id)}>Use ${one.id}</button>`);
+  const actions = local.map((one) => html`<button type="button" class="button small"
+    onClick=${() => setModel(one.id)}>Use ${one.id}</button>`);
   const title = model ? `“${model}” runs on another server.` : 'No model is served.';
   return html`<${Notice} title=${title} actions=${actions}>${why}${local.length ? '.' : ', and no model here is local.'}<//>`;
 }

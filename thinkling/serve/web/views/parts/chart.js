@@ -26,7 +26,8 @@ export function Chart({title, note, series, log, smooth}) {
   const keyed = (event) => {
     const at = current === null ? steps.length - 1 : steps.indexOf(current);
     const far = Math.max(1, Math.round(steps.length / 20));
-    const to = {ArrowLeft: at - 1, ArrowRight: at + 1, ArrowDown: at - 1, ArrowUp: at + 1, PageDown: at - far, PageUp: at + far, Home: 0, End: steps.length - 1}[event.key];
+    const by = {ArrowLeft: -1, ArrowRight: 1, ArrowDown: -1, ArrowUp: 1, PageDown: -far, PageUp: far}[event.key];
+    const to = by ? at + by : {Home: 0, End: steps.length - 1}[event.key];
     if (event.key === 'Escape') setStep(null);
     if (to === undefined || !steps.length || event.ctrlKey || event.metaKey || event.altKey) return;
     event.preventDefault();
@@ -42,12 +43,15 @@ export function Chart({title, note, series, log, smooth}) {
   return html`<figure class="chart card">
     <figcaption>${title}${note && html`<small>${note}</small>`}</figcaption>
     <ul class="chart-legend">${series.map((one) => html`<li key=${one.name}>${series.length > 1
-      ? html`<button type="button" aria-pressed=${String(!hidden.includes(one.name))} onClick=${() => toggle(one.name)}><${Sign} of=${one} /> ${one.label}</button>`
+      ? html`<button type="button" aria-pressed=${String(!hidden.includes(one.name))} onClick=${() => toggle(one.name)}><${Sign}
+        of=${one} /> ${one.label}</button>`
       : html`<span><${Sign} of=${one} /> ${one.label}</span>`}
       <span class="number">${rounded((reading?.find((other) => other.name === one.name)?.read ?? {value: one.points.at(-1)?.[1]}).value, 4)}</span></li>`)}
       <li class="chart-at">${current === null ? (steps.length ? `last step ${counted(steps.at(-1))}` : '') : `step ${counted(current)}`}</li></ul>
-    <div ref=${box} class="plot" role="slider" tabindex="0" aria-label=${`${title}: a step to read values at`} aria-valuemin=${steps[0] ?? 0}
-      aria-valuemax=${steps.at(-1) ?? 0} aria-valuenow=${current ?? steps.at(-1) ?? 0} aria-valuetext=${told ?? `${counted(steps.length)} steps; the arrow keys go through them`}
+    <div ref=${box} class="plot" role="slider" tabindex="0" aria-label=${`${title}: a step to read values at`}
+      aria-valuemin=${steps[0] ?? 0}
+      aria-valuemax=${steps.at(-1) ?? 0} aria-valuenow=${current ?? steps.at(-1) ?? 0}
+      aria-valuetext=${told ?? `${counted(steps.length)} steps; the arrow keys go through them`}
       onKeyDown=${keyed} onPointerMove=${pointed} onPointerDown=${pointed} onPointerLeave=${() => setStep(null)} onBlur=${() => setStep(null)}>
       ${view.empty
         ? html`<p class="muted plot-empty">Nothing to draw yet.</p>`
@@ -69,17 +73,21 @@ function Drawing({view, drawn, current, reading, width}) {
     d: path(thinned(one.line), view),
   })), [drawn, view]);
   return html`<svg width=${width} height=${HEIGHT} viewBox=${`0 0 ${width} ${HEIGHT}`} aria-hidden="true">
-    ${view.yTicks.map((value) => html`<g key=${`y${value}`}><line class="grid" x1=${EDGE.left} x2=${width - EDGE.right} y1=${y(value)} y2=${y(value)} />
+    ${view.yTicks.map((value) => html`<g key=${`y${value}`}><line class="grid" x1=${EDGE.left} x2=${width - EDGE.right} y1=${y(value)}
+      y2=${y(value)} />
       <text x=${EDGE.left - 8} y=${y(value)} text-anchor="end" dominant-baseline="central">${rounded(value)}</text></g>`)}
-    ${view.xTicks.map((value) => html`<text key=${`x${value}`} x=${x(value)} y=${HEIGHT - 8} text-anchor="middle">${counted(value)}</text>`)}
-    <svg x=${EDGE.left} y=${EDGE.top} width=${view.width} height=${view.height} viewBox=${`${EDGE.left} ${EDGE.top} ${view.width} ${view.height}`}>
+    ${view.xTicks.map((value) => html`<text key=${`x${value}`} x=${x(value)} y=${HEIGHT - 8}
+      text-anchor="middle">${counted(value)}</text>`)}
+    <svg x=${EDGE.left} y=${EDGE.top} width=${view.width} height=${view.height}
+      viewBox=${`${EDGE.left} ${EDGE.top} ${view.width} ${view.height}`}>
       ${lines.map((one) => one.raw && html`<path key=${`raw ${one.name}`} class=${`raw tone-${one.tone}`} d=${one.raw} />`)}
       ${lines.map((one) => html`<path key=${one.name} class=${cx('line', `tone-${one.tone}`, one.dashed && 'dashed')} d=${one.d} />`)}
     </svg>
     ${drawn.filter((one) => one.points.length < FEW).map((one) => one.points.map(([step, value], k) => value !== null && html`<circle
       key=${`${one.name} ${k}`} class=${cx('point', `tone-${one.tone}`)} cx=${x(step)} cy=${y(value)} r="2.5" />`))}
     ${current !== null && html`<line class="cursor" x1=${x(current)} x2=${x(current)} y1=${EDGE.top} y2=${HEIGHT - EDGE.bottom} />`}
-    ${reading?.map((one) => html`<circle key=${`dot ${one.name}`} class=${`tone-${one.tone}`} cx=${x(one.read.step)} cy=${y(one.read.smooth)} r="3.5" />`)}
+    ${reading?.map((one) => html`<circle key=${`dot ${one.name}`} class=${`tone-${one.tone}`} cx=${x(one.read.step)}
+      cy=${y(one.read.smooth)} r="3.5" />`)}
   </svg>`;
 }
 

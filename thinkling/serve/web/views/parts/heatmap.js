@@ -34,7 +34,8 @@ export function HeatMap({title, values, rows, columns = null, signed = true, cho
     <figcaption>${title}</figcaption>
     ${note && html`<p class="note">${note}</p>`}
     <div class="heat-body" style=${{'--rows': values.length, '--columns': width}}>
-      <ol class="heat-rows" aria-hidden="true">${rows.map((one, r) => html`<li key=${r} class=${r === chosen ? 'chosen' : ''}>${one}</li>`)}</ol>
+      <ol class="heat-rows" aria-hidden="true">${rows.map((one, r) => html`<li key=${r}
+        class=${r === chosen ? 'chosen' : ''}>${one}</li>`)}</ol>
       <div class="heat-cells" role="application" aria-roledescription="heat map" tabindex="0"
         aria-label=${`${title}: ${values.length} rows, ${width} columns. The arrow keys go from number to number.`}
         onKeyDown=${keyed} onPointerMove=${pointed} onPointerDown=${pointed} onClick=${() => cell && onPick?.(...cell)}
@@ -43,7 +44,8 @@ export function HeatMap({title, values, rows, columns = null, signed = true, cho
         ${chosen >= 0 && html`<span class="heat-row-mark" style=${{'--at': chosen}}></span>`}
         ${cell && html`<span class="heat-mark" style=${{'--row': cell[0], '--column': cell[1]}}></span>`}
       </div>
-      ${columns && html`<ol class="heat-columns" aria-hidden="true">${columns.map((one, c) => html`<li key=${c}><span>${one}</span></li>`)}</ol>`}
+      ${columns && html`<ol class="heat-columns" aria-hidden="true">${columns.map((one, c) => html`<li
+        key=${c}><span>${one}</span></li>`)}</ol>`}
     </div>
     <div class="heat-foot">
       <${Scale} signed=${signed} largest=${largest} />

@@ -7,7 +7,8 @@ export function Strip({label, tokens, chosen, onChoose}) {
   return html`<fieldset class="strip">
     <legend>${label}</legend>
     <div>${tokens.map((token, at) => html`<label key=${at} class=${token.special ? 'special' : ''}>
-      <input type="radio" name=${name} checked=${at === chosen} aria-label=${`${at + 1}: ${inline(token.text)}`} onChange=${() => onChoose(at)} />
+      <input type="radio" name=${name} checked=${at === chosen} aria-label=${`${at + 1}: ${inline(token.text)}`}
+        onChange=${() => onChoose(at)} />
       <span>${inline(token.text) || '∅'}</span>
     </label>`)}</div>
   </fieldset>`;

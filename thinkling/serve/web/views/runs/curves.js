@@ -18,7 +18,8 @@ export function useCurves(api, run, stage, live) {
     let timer = 0;
     let [series, next] = state.key === key ? [state.series, state.next] : [new Map(), 0];
     let wait = EVERY;
-    const ask = (after) => api.get(`/api/runs/${encodeURIComponent(run)}/curves?stage=${encodeURIComponent(stage)}&after=${after}`, {signal: stop.signal});
+    const place = `/api/runs/${encodeURIComponent(run)}/curves?stage=${encodeURIComponent(stage)}`;
+    const ask = (after) => api.get(`${place}&after=${after}`, {signal: stop.signal});
     const look = async () => {
       if (!document.hidden) {
         try {

@@ -32,7 +32,7 @@ export function Conversation({messages, onChange}) {
             placeholder="thinking (may be empty)" dir="auto" value=${message.reasoning}
             onInput=${(event) => change(at, {reasoning: event.currentTarget.value})}></textarea>`}
           <textarea rows=${Math.min(6, message.content.split('\n').length)} aria-label=${`Text of message ${at + 1}`} dir="auto"
-            spellcheck="false" value=${message.content} onInput=${(event) => change(at, {content: event.currentTarget.value})}></textarea>
+            spellcheck=${false} value=${message.content} onInput=${(event) => change(at, {content: event.currentTarget.value})}></textarea>
         </div>
         <${IconButton} icon="trash" label=${`Remove message ${at + 1}`} disabled=${messages.length === 1} onClick=${() => remove(at)} />
       </li>`)}
