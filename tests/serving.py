@@ -152,7 +152,7 @@ def loopback_alone() -> Iterator[None]:
 
     os.environ.clear()
     os.environ.update(loopback_environment())
-    socket.socket.connect, socket.getaddrinfo = guarded_connect, guarded_look_up  # type: ignore[method-assign]
+    socket.socket.connect, socket.getaddrinfo = guarded_connect, guarded_look_up  # type: ignore[method-assign, assignment]
     try:
         yield
     finally:

@@ -143,6 +143,16 @@ def test_tokens_by_keyboard_alone(page: Tab, address: str, backend: Backend) -> 
     assert page.texts(".pages span") == [f"51–100 of {len(ids)}"]
 
 
+def test_on_a_phone_the_inspector_keeps_still(new_tab: Callable[..., Tab], address: str) -> None:
+    tab = new_tab(390, 844)
+    tokens(tab, address, f"one {FAMILY} two")
+    tab.page.locator(".flow .torn").click()
+    tab.wait("document.querySelector('.inspector .note').textContent.includes('one character in')")
+    tab.page.locator(".fold summary").click()  # Playwright waits until it no longer moves
+    tab.page.locator(".tokens-view table").wait_for()
+    assert "one character in" in tab.texts(".inspector .note")[0] and tab.errors == []
+
+
 def test_a_conversation_is_one_stream_and_nobody_forges_a_turn(page: Tab, address: str, backend: Backend) -> None:
     show(page, address, "tokens?source=chat")
     page.page.locator(".flow .special").first.wait_for()
@@ -280,34 +290,34 @@ def test_bytes_that_are_no_text_do_no_harm(page: Tab, address: str) -> None:
 
 def test_the_six_steps_show_the_numbers_of_the_model(page: Tab, address: str, backend: Backend) -> None:
     show(page, address, f"inside?prompt={quote(EXAMPLE)}")
-    page.page.locator(".step").nth(5).wait_for()
+    page.page.locator(".walk-step").nth(5).wait_for()
     ids = backend.ids({"prompt": EXAMPLE})
     walk = backend.walk(ids, {"layer": 0, "head": 0, "position": -1})
-    assert page.texts(".step h2") == [
+    assert page.texts(".walk-step h2") == [
         "1Tokens become vectors", "2Query, key and value", "3Scores", "4Weights",
         "5The context vector", "6The next token",
     ]  # fmt: skip
-    bars = page.texts(".step:nth-child(4) .bar-text")
+    bars = page.texts(".walk-step:nth-child(4) .bar-text")
     assert len(bars) == len(ids) and [float(b.strip("<% ")) for b in bars] == pytest.approx(
         [100 * w for w in walk["weights"][-1]], abs=0.51
     )
-    assert spelled(page.texts(".step:nth-child(6) .bar-label")[0]) == walk["logits"][0]["text"]
+    assert spelled(page.texts(".walk-step:nth-child(6) .bar-label")[0]) == walk["logits"][0]["text"]
     first = page.texts(".products tbody td:last-child")[0].replace("−", "-")
     assert float(first) == pytest.approx(max(s for s in walk["scores"][-1] if s is not None), rel=0.01)
-    assert "√16 = 4" in page.texts(".step:nth-child(3) p")[0]
-    assert "6 heads share 2 sets" in page.texts(".step:nth-child(2) .note")[0]
+    assert "√16 = 4" in page.texts(".walk-step:nth-child(3) p")[0]
+    assert "6 heads share 2 sets" in page.texts(".walk-step:nth-child(2) .note")[0]
 
 
 def test_pickers_choose_layer_head_and_position(page: Tab, address: str, backend: Backend) -> None:
     show(page, address, f"inside?prompt={quote(EXAMPLE)}")
-    page.page.locator(".step").nth(5).wait_for()
+    page.page.locator(".walk-step").nth(5).wait_for()
     page.page.get_by_label("Layer", exact=True).focus()
     page.press("ArrowDown", "ArrowDown")
     page.page.locator("figcaption", has_text="What layer 3 reads").wait_for()
     page.press("Tab", "ArrowDown")
-    page.wait("document.querySelector('.step:nth-child(2)').textContent.includes('Head 2 sees')")
+    page.wait("document.querySelector('.walk-step:nth-child(2)').textContent.includes('Head 2 sees')")
     page.press("Tab", "ArrowLeft", "ArrowLeft")
-    page.wait("document.querySelector('.step:nth-child(4) h3').textContent.includes('␣T')")
+    page.wait("document.querySelector('.walk-step:nth-child(4) h3').textContent.includes('␣T')")
     assert asked(backend, "/api/glass/walk")[-1] == {
         "model": "nano", "prompt": EXAMPLE, "layer": 2, "head": 1,
         "position": len(backend.ids({"prompt": EXAMPLE})) - 3,
@@ -319,9 +329,9 @@ def test_pickers_choose_layer_head_and_position(page: Tab, address: str, backend
 
 def test_a_heat_map_is_read_by_keyboard_pointer_and_table(page: Tab, address: str, backend: Backend) -> None:
     show(page, address, f"inside?prompt={quote(EXAMPLE)}")
-    page.page.locator(".step").nth(5).wait_for()
+    page.page.locator(".walk-step").nth(5).wait_for()
     walk = backend.walk(backend.ids({"prompt": EXAMPLE}), {"layer": 0, "head": 0, "position": -1})
-    weights = page.page.locator(".step:nth-child(4) .heat")
+    weights = page.page.locator(".walk-step:nth-child(4) .heat")
     weights.locator(".heat-cells").focus()
     last = len(walk["weights"]) - 1
 
@@ -331,17 +341,17 @@ def test_a_heat_map_is_read_by_keyboard_pointer_and_table(page: Tab, address: st
 
     assert read() == pytest.approx(walk["weights"][last][0])
     page.press("ArrowRight", "ArrowUp")
-    page.wait("document.querySelector('.step:nth-child(4) output').textContent.includes('“om” at “om”')")
+    page.wait("document.querySelector('.walk-step:nth-child(4) output').textContent.includes('“om” at “om”')")
     assert read() == pytest.approx(walk["weights"][last - 1][1])
     for _ in range(last):
         page.press("ArrowRight")
-    page.wait("document.querySelector('.step:nth-child(4) output').textContent.includes('masked')")
+    page.wait("document.querySelector('.walk-step:nth-child(4) output').textContent.includes('masked')")
     page.press("Enter")
-    page.wait("document.querySelector('.step:nth-child(4) h3').textContent.includes('“om”')")
+    page.wait("document.querySelector('.walk-step:nth-child(4) h3').textContent.includes('“om”')")
     cells = weights.locator(".heat-cells")
     box = cells.bounding_box()
     cells.hover(position={"x": box["width"] * 0.5 / (last + 1), "y": box["height"] * 2.5 / (last + 1)})
-    page.wait("document.querySelector('.step:nth-child(4) output').textContent.includes('“␣has” at “T”')")
+    page.wait("document.querySelector('.walk-step:nth-child(4) output').textContent.includes('“␣has” at “T”')")
     assert read() == pytest.approx(walk["weights"][2][0])
     weights.locator("summary").press("Enter")
     weights.locator("tbody tr").nth(4).wait_for()
@@ -351,10 +361,10 @@ def test_a_heat_map_is_read_by_keyboard_pointer_and_table(page: Tab, address: st
 
 def test_colours_are_the_numbers_and_follow_the_theme(page: Tab, address: str, backend: Backend) -> None:
     show(page, address, f"inside?prompt={quote(EXAMPLE)}")
-    page.page.locator(".step").nth(5).wait_for()
+    page.page.locator(".walk-step").nth(5).wait_for()
 
     def pixel(row: int, column: int) -> list[int]:
-        canvas = "document.querySelector('.step:nth-child(4) canvas')"
+        canvas = "document.querySelector('.walk-step:nth-child(4) canvas')"
         script = f"([r, c]) => [...{canvas}.getContext('2d').getImageData(c, r, 1, 1).data]"
         made: list[int] = page.run(script, [row, column])
         return made
@@ -363,7 +373,7 @@ def test_colours_are_the_numbers_and_follow_the_theme(page: Tab, address: str, b
     assert light[0][:3] == [0x0F, 0x6A, 0x5F] and light[1][:3] == [0xE3, 0xE0, 0xD9] and light[2] not in light[:2]
     page.page.get_by_role("button", name="Dark theme").click()
     page.wait(
-        "document.querySelector('.step:nth-child(4) canvas').getContext('2d').getImageData(0, 0, 1, 1).data[1] > 200"
+        "document.querySelector('.walk-step:nth-child(4) canvas').getContext('2d').getImageData(0, 0, 1, 1).data[1] > 200"
     )
     assert pixel(0, 0)[:3] == [0x7F, 0xE3, 0xD0] and pixel(0, 5)[:3] == [0x26, 0x29, 0x32]
 
@@ -384,7 +394,7 @@ def test_every_head_is_there_and_one_is_large(page: Tab, address: str, backend: 
     page.press("ArrowRight")
     page.wait("document.querySelector('.lines .note').textContent.includes('“␣apples”')")
     page.page.get_by_role("button", name="Walk through this head").press("Enter")
-    page.wait("document.querySelector('.step:nth-child(2)')?.textContent.includes('Head 3 sees')")
+    page.wait("document.querySelector('.walk-step:nth-child(2)')?.textContent.includes('Head 3 sees')")
     assert asked(backend, "/api/glass/walk")[-1] | {"model": ""} == {
         "model": "", "prompt": EXAMPLE, "layer": 1, "head": 2, "position": 5,
     }  # fmt: skip
@@ -419,13 +429,13 @@ def test_the_lens_reads_every_layer(page: Tab, address: str, backend: Backend) -
 
 def test_too_long_a_prompt_says_so_and_recovers(page: Tab, address: str, backend: Backend) -> None:
     show(page, address, f"inside?prompt={quote(EXAMPLE)}")
-    page.page.locator(".step").nth(5).wait_for()
+    page.page.locator(".walk-step").nth(5).wait_for()
     page.page.get_by_label("Prompt").fill("word " * 200)
     notice = page.page.get_by_role("alert")
     notice.wait_for()
     assert f"up to {LONGEST} at once" in notice.text_content()
     page.page.get_by_label("Prompt").fill("short")
-    page.page.locator(".step").nth(5).wait_for()
+    page.page.locator(".walk-step").nth(5).wait_for()
     assert page.page.get_by_role("alert").count() == 0
 
 
@@ -569,9 +579,9 @@ def test_with_a_real_model(new_tab: Callable[..., Tab]) -> None:
         show(tab, server.address, "tokens?source=chat")
         tab.page.locator(".flow .special").nth(8).wait_for()
         show(tab, server.address, f"inside?prompt={quote(EXAMPLE)}")
-        tab.page.locator(".step").nth(5).wait_for()
-        likeliest = tab.texts(".step:nth-child(6) .bar-label")
-        shares = [float(text.strip("<% ")) for text in tab.texts(".step:nth-child(4) .bar-text")]
+        tab.page.locator(".walk-step").nth(5).wait_for()
+        likeliest = tab.texts(".walk-step:nth-child(6) .bar-label")
+        shares = [float(text.strip("<% ")) for text in tab.texts(".walk-step:nth-child(4) .bar-text")]
         assert sum(shares) == pytest.approx(100, abs=0.5 * len(shares))
         show(tab, server.address, f"inside/lens?prompt={quote(EXAMPLE)}")
         tab.page.locator(".panel .bar-label").nth(4).wait_for()
@@ -598,7 +608,7 @@ def test_with_a_real_run(new_tab: Callable[..., Tab], tmp_path: Path) -> None:
 # ---- all of them
 
 ROUTES = ["tokens", "tokens?source=chat", "inside", "inside/heads", "inside/lens", "runs", "runs/try-2"]
-READY = {"tokens": ".flow .token", "inside": ".step, .lens tbody td, .lines", "runs": ".chart svg"}
+READY = {"tokens": ".flow .token", "inside": ".walk-step, .lens tbody td, .lines", "runs": ".chart svg"}
 
 
 def ready(tab: Tab, address: str, route: str) -> None:

@@ -101,11 +101,13 @@ def test_a_strategy_over_the_real_model(client: Any) -> None:
 
 
 def test_a_closed_stream_frees_the_engines_slots(client: Any, nano: Process) -> None:
+    before = gauge(nano.address, "thinkling_tokens_drawn_total", "nano")
     stream = chat(client, stream=True, n=4, max_tokens=1500, extra_body=ENDLESS)
     next(stream)
     wait_for(lambda: gauge(nano.address, "thinkling_sequences_running", "nano") == 4)
     stream.close()
-    wait_for(lambda: gauge(nano.address, "thinkling_sequences_running", "nano") == 0, 10)
+    wait_for(lambda: gauge(nano.address, "thinkling_sequences_running", "nano") == 0)
+    assert gauge(nano.address, "thinkling_tokens_drawn_total", "nano") - before < 4 * 1500 / 2
 
 
 def test_the_models_process_dies_and_comes_back(client: Any, nano: Process) -> None:
@@ -129,18 +131,17 @@ def test_the_models_process_dies_and_comes_back(client: Any, nano: Process) -> N
     assert gauge(nano.address, "thinkling_tokens_drawn_total", "nano") > drawn
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_told_to_stop_it_says_its_answer_to_the_end(number: signal.Signals) -> None:
+def test_told_to_stop_it_says_its_answer_to_the_end() -> None:
     with Process("nano") as process, openai.OpenAI(base_url=process.api, api_key="none", max_retries=0) as client:
-        stream = chat(client, stream=True, max_tokens=400, extra_body={**ENDLESS, "tokens": True})
+        stream = chat(client, stream=True, max_tokens=800, extra_body={**ENDLESS, "tokens": True})
         chunks = [next(stream)]
-        process.send(number)
+        process.send(signal.SIGTERM)
         wait_for(lambda: "Shutting down" in process.log)
         with pytest.raises((openai.APIConnectionError, openai.InternalServerError)):
             chat(client.with_options(timeout=5), max_tokens=1)
         chunks += stream
         tokens = [token for chunk in chunks for token in getattr(chunk.choices[0].delta, "tokens", None) or ()]
-        assert (len(tokens), chunks[-1].choices[0].finish_reason) == (400, "length")
+        assert (len(tokens), chunks[-1].choices[0].finish_reason) == (800, "length")
         assert process.wait() == 0
         assert "Traceback" not in process.log
         with pytest.raises(httpx.ConnectError):

@@ -90,7 +90,7 @@ def serve(
 
     def elsewhere(model: str) -> Source:
         key_env = UPSTREAM_KEY_ENV if settings.upstream_key else ""
-        return ModelProcess(Opening(model, endpoint=f"{REMOTE}{model}@{upstream}?key_env={key_env}"))
+        return ModelProcess(Opening(model, endpoint=f"{REMOTE}{model}@{upstream}?key_env={key_env}&retries=2"))
 
     listening = listen(host, port)
     state = make_state(settings, sources, elsewhere)

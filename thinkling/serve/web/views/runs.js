@@ -98,7 +98,7 @@ function Curves({api, run, runs, stages, stage, choose}) {
       <${Slider} label="Smoothing" min=${0} max=${0.99} step=${0.01} exact=${false} value=${smooth}
         format=${(value) => (value ? value.toFixed(2) : 'none')} onChange=${setSmooth} hint="Curves of fewer than 40 points stay as they are." />
       <${Switch} label="Logarithmic scale" checked=${log} onChange=${setLog} />
-      ${live && html`<span class="live"><i aria-hidden="true"></i>live</span>`}
+      ${live && html`<span class="live-mark"><i aria-hidden="true"></i>live</span>`}
     </div>
     ${curves.error && html`<${Notice} tone=${live ? 'warn' : 'bad'}
       title=${explain(curves.error).title}>${explain(curves.error).advice}${live ? ' It is asked again by itself.' : ''}<//>`}

@@ -104,7 +104,7 @@ function Stream({pieces, context, loading, chat, typed}) {
       <div class="flow-and-inspector">
         <${Flow} label=${chat ? 'The conversation, token by token' : 'The text, token by token'} pieces=${pieces} groups=${groups}
           active=${active} onActive=${setActive} onPoint=${point} />
-        <aside class=${`inspector card${pointed >= 0 || active >= 0 ? ' asked' : ''}`} aria-label="The token pointed at">
+        <aside class=${`inspector card${active >= 0 ? ' asked' : ''}`} aria-label="The token pointed at">
           <${Inspector} pieces=${pieces} groups=${groups} at=${pointed >= 0 ? pointed : active} />
         </aside>
       </div>

@@ -18,7 +18,7 @@ export function Walk({api, body, place, move, empty}) {
   const given = {walk, names, at, pick: (to) => move({position: to})};
   return html`
     <${Pickers} walk=${walk} place=${place} move=${move} loading=${asked.loading} />
-    <div class="steps" aria-busy=${asked.loading}>
+    <div class="walk-steps" aria-busy=${asked.loading}>
       <${Embedding} ...${given} />
       <${Projections} ...${given} />
       <${Scores} ...${given} />
@@ -42,7 +42,7 @@ function Pickers({walk, place, move, loading}) {
 }
 
 function Step({number, title, children}) {
-  return html`<section class="step card" aria-labelledby=${`step-${number}`}>
+  return html`<section class="walk-step card" aria-labelledby=${`step-${number}`}>
     <h2 id=${`step-${number}`}><span class="step-number" aria-hidden="true">${number}</span>${title}</h2>
     ${children}
   </section>`;

@@ -41,10 +41,10 @@ export function Flow({label, pieces, groups, active, onActive, onPoint}) {
     tabindex="0"
     dir="auto"
     onKeyDown=${keyed}
-    onFocus=${() => active < 0 && groups.length && onActive(0)}
+    onFocus=${(event) => active < 0 && groups.length && event.currentTarget.matches(':focus-visible') && onActive(0)}
     onPointerOver=${pointed}
     onPointerLeave=${() => onPoint(-1)}
-    onClick=${(event) => {
+    onMouseDown=${(event) => {
       const option = event.target.closest('[data-group]');
       if (option) onActive(Number(option.dataset.group));
     }}
@@ -164,7 +164,7 @@ export function Inspector({pieces, groups, at}) {
         `: ${group.graphemes === 1 ? 'one character' : `${group.graphemes} characters`} in ${tokens.length} tokens`
       }
     </p>
-    <dl class="facts">
+    <dl class="token-facts">
       ${tokens.slice(0, SHOWN).map(
         (token) => html`<div>
           <dt>id ${token.id}</dt>

@@ -44,7 +44,7 @@ export function HeatMap({title, values, rows, columns = null, signed = true, cho
         ${chosen >= 0 && html`<span class="heat-row-mark" style=${{'--at': chosen}}></span>`}
         ${cell && html`<span class="heat-mark" style=${{'--row': cell[0], '--column': cell[1]}}></span>`}
       </div>
-      ${columns && html`<ol class="heat-columns" aria-hidden="true">${columns.map((one, c) => html`<li
+      ${columns && html`<ol class=${cx('heat-columns', columns.length > 20 && 'dense')} aria-hidden="true">${columns.map((one, c) => html`<li
         key=${c}><span>${one}</span></li>`)}</ol>`}
     </div>
     <div class="heat-foot">

@@ -28,7 +28,7 @@ export function Conversation({messages, onChange}) {
         <${Select} bare label=${`Role of message ${at + 1}`} value=${message.role} options=${ROLES}
           onChange=${(role) => change(at, {role})} />
         <div class="said field">
-          ${message.role === 'assistant' && html`<textarea class="thought" rows="1" aria-label=${`Thinking of message ${at + 1}`}
+          ${message.role === 'assistant' && html`<textarea class="thinking-part" rows="1" aria-label=${`Thinking of message ${at + 1}`}
             placeholder="thinking (may be empty)" dir="auto" value=${message.reasoning}
             onInput=${(event) => change(at, {reasoning: event.currentTarget.value})}></textarea>`}
           <textarea rows=${Math.min(6, message.content.split('\n').length)} aria-label=${`Text of message ${at + 1}`} dir="auto"
