@@ -72,7 +72,7 @@ class Connection:
         self._done = True
 
     async def send(self, method: str, path: str, body: bytes = b"") -> Any:
-        if self._reader is None:
+        if self._reader is None or self._reader.at_eof():  # some servers close after an answer
             self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self.port)
         parser = httptools.HttpResponseParser(self)
         self._done = False
@@ -95,15 +95,16 @@ class Connection:
 async def one_chat(connection: Connection, body: dict[str, Any], seen: Seen) -> None:
     """Send a chat, read its stream, and note what is wrong with it."""
     sent = time.perf_counter()
-    last, rest, text, finished, usage, ids = None, b"", [], 0, None, 0
-    lines: list[bytes] = []
+    last, rest, finished, usage, ids, done = None, b"", 0, None, 0, False
     async for piece in connection.send("POST", "/v1/chat/completions", json.dumps(body).encode()):
         now = time.perf_counter()
         *whole, rest = (rest + piece).split(b"\n")
-        lines = [line for line in whole if line.startswith(b"data: ")]
         spoke = False
-        for line in lines:
+        for line in (line for line in whole if line.startswith(b"data: ")):
+            if done:
+                raise ValueError(f"something follows [DONE]: {line!r}")
             if line == b"data: [DONE]":
+                done = True
                 continue
             chunk = json.loads(line[6:])
             if "error" in chunk:
@@ -112,19 +113,17 @@ async def one_chat(connection: Connection, body: dict[str, Any], seen: Seen) -> 
             for choice in chunk["choices"]:
                 delta = choice["delta"]
                 said = (delta.get("reasoning_content") or "") + (delta.get("content") or "")
-                ids += len(choice.get("tokens") or ())
+                ids += len(delta.get("tokens") or ())
                 finished += choice["finish_reason"] is not None
-                if said:
-                    text.append(said)
-                    spoke = True
+                spoke = spoke or bool(said)
         if spoke:
             seen.chunks += 1
             (seen.firsts if last is None else seen.gaps).append(now - (sent if last is None else last))
             last = now
     if connection.status != 200:
         raise ValueError(f"status {connection.status}: {rest!r}")
-    if not lines or lines[-1] != b"data: [DONE]" or finished != 1 or usage is None:
-        raise ValueError(f"a stream without its proper end: {finished} finish reasons, usage {usage}, {lines[-1:]}")
+    if not done or finished != 1 or usage is None:
+        raise ValueError(f"a stream without its proper end: {finished} finish reasons, usage {usage}, done {done}")
     if body.get("tokens") and ids != usage["completion_tokens"]:
         raise ValueError(f"{usage['completion_tokens']} tokens were drawn, {ids} were told")
     seen.answers += 1

@@ -363,8 +363,9 @@ def test_colours_are_the_numbers_and_follow_the_theme(page: Tab, address: str, b
     show(page, address, f"inside?prompt={quote(EXAMPLE)}")
     page.page.locator(".walk-step").nth(5).wait_for()
 
+    canvas = "document.querySelector('.walk-step:nth-child(4) canvas')"
+
     def pixel(row: int, column: int) -> list[int]:
-        canvas = "document.querySelector('.walk-step:nth-child(4) canvas')"
         script = f"([r, c]) => [...{canvas}.getContext('2d').getImageData(c, r, 1, 1).data]"
         made: list[int] = page.run(script, [row, column])
         return made
@@ -372,9 +373,7 @@ def test_colours_are_the_numbers_and_follow_the_theme(page: Tab, address: str, b
     light = (pixel(0, 0), pixel(0, 5), pixel(9, 2))
     assert light[0][:3] == [0x0F, 0x6A, 0x5F] and light[1][:3] == [0xE3, 0xE0, 0xD9] and light[2] not in light[:2]
     page.page.get_by_role("button", name="Dark theme").click()
-    page.wait(
-        "document.querySelector('.walk-step:nth-child(4) canvas').getContext('2d').getImageData(0, 0, 1, 1).data[1] > 200"
-    )
+    page.wait(f"{canvas}.getContext('2d').getImageData(0, 0, 1, 1).data[1] > 200")
     assert pixel(0, 0)[:3] == [0x7F, 0xE3, 0xD0] and pixel(0, 5)[:3] == [0x26, 0x29, 0x32]
 
 
@@ -531,21 +530,21 @@ def test_a_stage_that_trains_grows_and_may_begin_again(page: Tab, address: str, 
     show(page, address, "runs")
     page.page.get_by_text("live").wait_for()
     at = page.page.locator(".chart .chart-at").first
-    page.wait(f"document.querySelector('.chart .chart-at').textContent === 'last step {len(rows) - 1}'")
+    page.wait(f"document.querySelector('.chart .chart-at')?.textContent === 'last step {len(rows) - 1}'")
     rows += [{"step": len(rows) + k, "reward": 0.5} for k in range(7)]
-    page.wait(f"document.querySelector('.chart .chart-at').textContent === 'last step {len(rows) - 1}'")
+    page.wait(f"document.querySelector('.chart .chart-at')?.textContent === 'last step {len(rows) - 1}'")
     after = [path for path, _ in backend.asked if path.endswith("/curves")]
     assert len(after) >= 2
     assert "Length" in " ".join(page.texts(".chart figcaption"))
     rows[:] = [{"step": row["step"], "reward": row["reward"]} for row in rows[:100]]
-    page.wait("document.querySelector('.chart .chart-at').textContent === 'last step 99'")
+    page.wait("document.querySelector('.chart .chart-at')?.textContent === 'last step 99'")
     assert "Length" not in " ".join(page.texts(".chart figcaption"))
     backend.down = True
     page.page.get_by_text("It is asked again by itself.").wait_for()
     assert at.text_content() == "last step 99", "what is known stays"
     backend.down = False
     rows.append({"step": 100, "reward": 0.5})
-    page.wait("document.querySelector('.chart .chart-at').textContent === 'last step 100'")
+    page.wait("document.querySelector('.chart .chart-at')?.textContent === 'last step 100'")
     assert page.page.get_by_text("It is asked again by itself.").count() == 0
 
 
