@@ -106,6 +106,9 @@ async def one_chat(connection: Connection, body: dict[str, Any], seen: Seen) -> 
             if line == b"data: [DONE]":
                 done = True
                 continue
+            if b'"finish_reason":null' in line and not body.get("tokens"):  # read in full: one chat in `every`
+                spoke = spoke or b'content":"' in line.replace(b'content":""', b"")
+                continue
             chunk = json.loads(line[6:])
             if "error" in chunk:
                 raise ValueError(str(chunk["error"]))

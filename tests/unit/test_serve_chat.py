@@ -472,7 +472,7 @@ def test_news_that_come_together_are_told_together() -> None:
     pace = Pace()
     assert pace.interval == 0.02
     pace.streams = 64
-    assert pace.interval == pytest.approx(0.048)
+    assert pace.interval == pytest.approx(0.0704)
 
 
 def test_work_is_cancelled_when_the_client_is_gone() -> None:

@@ -65,8 +65,9 @@ async def whole(state: ServerState, source: Source, job: Job) -> list[News]:
 
 async def stream(
     state: ServerState, source: Source, job: Job, teller: Teller, pace: Pace
-) -> AsyncGenerator[bytes, None]:
-    """A stream's bytes. An error before the first of them is raised; a later one is the stream's last event."""
+) -> AsyncGenerator[tuple[bytes, bool], None]:
+    """A stream's bytes, and whether they are its last. An error before the first of them is raised; a later one is
+    the stream's last event."""
     begun, first, opened = time.monotonic(), None, False
     with state.gate.admit(source.card.id):
         async with aclosing(batches(source.ask(job), pace, SILENCE_S)) as flow:
@@ -81,11 +82,12 @@ async def stream(
                 chunk = head + (teller.news(batch) if batch else KEEP_ALIVE)
                 if isinstance(end, Failed):
                     chunk += failed(fault(end, source))
-                if chunk:
-                    yield chunk
                 if isinstance(end, Answered | Completed):
                     seconds = time.monotonic() - begun
                     state.metrics.answered(source.card.id, teller.bill(end), seconds=seconds, first=first)
+                last = isinstance(end, Answered | Completed | Failed)
+                if chunk or last:
+                    yield chunk, last
 
 
 def fault(end: Failed, source: Source) -> ApiError:

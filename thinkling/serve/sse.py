@@ -50,7 +50,7 @@ class Pace:
     them together send at most about ``1 / each`` events a second, while a lone one shows every token."""
 
     least: float = 0.02
-    each: float = 0.00075
+    each: float = 0.0011
     streams: int = 0
 
     @property
@@ -130,10 +130,12 @@ async def unless_gone(receive: Receive, work: Coroutine[Any, Any, T]) -> T | Non
 
 
 class EventStream(Response):
-    """Sends what ``chunks`` yields. Nothing is sent before its first chunk, so that an error until then is a
-    response of its own status. ``chunks`` is closed at the end, however it comes."""
+    """Sends what ``chunks`` yields: bytes, and whether they are the last. Nothing is sent before the first, so that an
+    error until then is a response of its own status. ``chunks`` is closed at the end, however it comes."""
 
-    def __init__(self, chunks: AsyncGenerator[bytes, None], headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, chunks: AsyncGenerator[tuple[bytes, bool], None], headers: Mapping[str, str] | None = None
+    ) -> None:
         self.chunks = chunks
         self.status_code = 200
         self.media_type = MEDIA_TYPE
@@ -150,14 +152,11 @@ class EventStream(Response):
             await send({"type": "http.response.body", "body": chunk, "more_body": more})
 
         try:
-            async for chunk in self.chunks:
+            async for chunk, last in self.chunks:
                 if not begun:
                     begun = True
                     await self._begin(send)
-                await body(chunk)
-            if not begun:
-                await self._begin(send)
-            await body(b"", more=False)
+                await body(chunk, more=not last)
         except Exception as error:
             if begun and not isinstance(error, OSError):  # the client must not take this for an end
                 await body(failed(ApiError(500, "the server failed; its log says how")))

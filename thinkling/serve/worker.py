@@ -28,6 +28,7 @@ from thinkling.rollout.backend import Ask as Effect
 from thinkling.rollout.backend import Backend
 from thinkling.rollout.driver import Driver, Failure, Rollout
 from thinkling.rollout.episodes import PLAIN
+from thinkling.serve import garbage
 from thinkling.serve.source import (
     Answered,
     Ask,
@@ -115,13 +116,20 @@ class _Drawn:
 class Desk:
     """Takes jobs, steps the driver, and collects news (``news``) until they are sent.
 
-    ``look`` looks inside the model, in a thread of its own, None where the model runs elsewhere.
+    ``look`` looks inside the model, in a thread of its own, None where the model runs elsewhere;
+    ``stepped`` is called after each step.
     """
 
     def __init__(
-        self, backend: Backend, *, watchable: Watchable | None = None, look: Looks | None = None, limit: int = 4096
+        self,
+        backend: Backend,
+        *,
+        watchable: Watchable | None = None,
+        look: Looks | None = None,
+        stepped: Callable[[], None] = lambda: None,
+        limit: int = 4096,
     ) -> None:
-        self.backend, self.watchable, self.look = backend, watchable, look
+        self.backend, self.watchable, self.look, self.stepped = backend, watchable, look, stepped
         self.news: list[tuple[int, News]] = []
         self.changed = False  # whether the load is other than news has told
         self._limit = limit
@@ -170,6 +178,7 @@ class Desk:
         try:
             if self._driver.busy:
                 self._driver.step()
+                self.stepped()
             elif self._looks:
                 wait(self._looks.values(), LOOKING)
         except Exception as error:
@@ -300,6 +309,7 @@ def serve(inbox: Connection, opening: Opening) -> None:
     except UserError as error:
         inbox.send(str(error))
         return
+    garbage.settle()
     inbox.send(card)
     try:
         _loop(inbox, desk, gauges)
@@ -333,6 +343,7 @@ def _open(opening: Opening) -> tuple[Desk, Card, Callable[[], dict[str, int]]]:
     from thinkling.core.artifact import MANIFEST, Artifact
     from thinkling.engine.backend import LocalBackend
     from thinkling.engine.engine import Engine
+    from thinkling.engine.threads import ThreadTuner
     from thinkling.engine.verifiers import open_verifier
     from thinkling.glass.look import look
     from thinkling.model.checkpoint import load_checkpoint
@@ -348,8 +359,15 @@ def _open(opening: Opening) -> tuple[Desk, Card, Callable[[], dict[str, int]]]:
         tokenizer=tokenizer,
     )  # fmt: skip
     backend = LocalBackend(engine, tokenizer, opening.name, patience=1, verifiers=open_verifier)
-    desk = Desk(backend, watchable=backend, look=partial(look, config, weights, tokenizer))
     _warm_up(backend)
+    tuner, told = ThreadTuner(), engine.drawn
+
+    def stepped() -> None:
+        nonlocal told
+        tuner.stepped(engine.drawn - told)
+        told = engine.drawn
+
+    desk = Desk(backend, watchable=backend, look=partial(look, config, weights, tokenizer), stepped=stepped)
 
     def gauges() -> dict[str, int]:
         return {
