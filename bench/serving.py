@@ -2,9 +2,10 @@
 
     python bench/serving.py [MODEL] [--seconds 300] [--clients 64] [--llama-server PROGRAM --rounds 3]
 
-First the engine alone answers the same chats, 64 at once, without a server (``offline``); then the server answers
-them for so many seconds, every stream checked from its first chunk to [DONE], while /health is asked twenty times
-a second; every eighth chat also asks for its tokens' ids, which must be as many as were drawn. PROGRAM is a
+First the engine alone answers the same chats without a server: in batches of 64, each to its end, and with 64 always
+under way. Then the server answers them for so many seconds, every stream checked from its first chunk to [DONE],
+while /health is asked twenty times a second; every eighth chat also asks for its tokens' ids, which must be as many
+as were drawn. PROGRAM is a
 ``llama-server`` (built from llama.cpp's sources); it serves the same weights in bfloat16 from a GGUF file, and rounds
 of 30 seconds alternate between the two servers.
 """
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import os
 import random
 import signal
@@ -49,25 +51,30 @@ def questions(count: int) -> list[str]:
     return [pose(name, family(name).draw(rng)).prompt for _ in range(count // len(FAMILIES)) for name in FAMILIES]
 
 
-def offline(model: Path, prompts: list[str], clients: int, seconds: float) -> float:
-    """Tokens per second of the engine alone: as many slots as clients, and always somebody waiting."""
+def offline(model: Path, prompts: list[str], clients: int, seconds: float) -> tuple[float, float]:
+    """Tokens per second of the engine alone: in batches of as many chats, and with so many always under way."""
     backend = open_backend(model, max_len=1024, slots=clients)
-    begun, tokens = time.perf_counter(), 0
 
     def ask(number: int) -> Iterator[Sample]:
         text = prompts[number % len(prompts)]
         sampled = yield Sample((Message.user(text),), Sampling(max_tokens=NEW), number)
         return sampled[0].usage.completion
 
-    def endless() -> Iterator[Iterator[Sample]]:
-        number = 0
-        while time.perf_counter() - begun < seconds:
+    def endless(begun: float) -> Iterator[Iterator[Sample]]:
+        for number in itertools.count():
+            if time.perf_counter() - begun > seconds:
+                return
             yield ask(number)
-            number += 1
 
-    for outcome in drive(endless(), backend, limit=2 * clients):
-        tokens += outcome
-    return tokens / (time.perf_counter() - begun)
+    tokens, begun = 0, time.perf_counter()
+    for batch in itertools.count():
+        if (spent := time.perf_counter() - begun) > seconds:
+            break
+        tokens += sum(drive([ask(batch * clients + number) for number in range(clients)], backend))
+    batches = tokens / spent
+    begun = time.perf_counter()
+    tokens = sum(drive(endless(begun), backend, limit=2 * clients))
+    return batches, tokens / (time.perf_counter() - begun)
 
 
 def free_port() -> int:
@@ -104,8 +111,8 @@ def main() -> None:
     options = parser.parse_args()
     model, prompts = find_model(options.model), questions(500)
     print(f"{model.name}, {options.clients} chats at once, up to {NEW} tokens each; {os.cpu_count()} cores")
-    alone = offline(model, prompts, options.clients, ROUND_S)
-    print(f"the engine alone: {alone:,.0f} tokens/s")
+    batches, always = offline(model, prompts, options.clients, ROUND_S)
+    print(f"the engine alone: {batches:,.0f} tokens/s in batches, {always:,.0f} with as many always under way")
     with tempfile.TemporaryDirectory() as name:
         folder, port = Path(name), free_port()
         ours = [sys.executable, "-m", "thinkling", "serve", f"nano={model}", "--port", str(port), "--max-len", "1024"]
@@ -116,7 +123,8 @@ def main() -> None:
             seen = asyncio.run(
                 load(port, chats(prompts, **asked, every=8), clients=options.clients, seconds=options.seconds)
             )
-            print(f"thinkling serve: {seen.rate / alone:.0%} of the engine alone\n{seen.told()}")
+            shares = f"{seen.rate / batches:.0%} of the batches, {seen.rate / always:.0%} of as many always under way"
+            print(f"thinkling serve: {shares}\n{seen.told()}")
             for fault in seen.faults[:5]:
                 print(f"  fault: {fault}")
             if options.llama_server:

@@ -23,6 +23,7 @@ from thinkling.serve import (
     completions,
     errors,
     following,
+    garbage,
     history_routes,
     looking_routes,
     models_routes,
@@ -87,6 +88,7 @@ def build_app(state: ServerState) -> FastAPI:
                 if isinstance(source, Startable):
                     open_things.push_async_callback(source.close)
                     await source.start()
+            garbage.settle()
             yield
 
     # No page of documentation: the usual ones load their scripts from elsewhere.
