@@ -66,6 +66,7 @@ def offline(model: Path, prompts: list[str], clients: int, seconds: float) -> tu
                 return
             yield ask(number)
 
+    drive([ask(number) for number in range(clients)], backend)  # what has to be compiled is
     tokens, begun = 0, time.perf_counter()
     for batch in itertools.count():
         if (spent := time.perf_counter() - begun) > seconds:

@@ -72,14 +72,23 @@ class Connection:
         self._done = True
 
     async def send(self, method: str, path: str, body: bytes = b"") -> Any:
-        if self._reader is None or self._reader.at_eof():  # some servers close after an answer
+        fresh = self._reader is None
+        if self._reader is None:
             self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self.port)
         parser = httptools.HttpResponseParser(self)
         self._done = False
         head = f"{method} {path} HTTP/1.1\r\nhost: 127.0.0.1:{self.port}\r\ncontent-type: application/json\r\n"
-        self._writer.write(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
+        message = f"{head}content-length: {len(body)}\r\n\r\n".encode() + body
+        self._writer.write(message)
         while not self._done:
             data = await self._reader.read(65536)
+            if not data and not fresh:  # some servers close after an answer
+                fresh = True
+                self._writer.close()
+                self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self.port)
+                self._writer.write(message)
+                continue
+            fresh = True
             if not data:
                 raise ConnectionError("the server closed the connection in the middle of an answer")
             parser.feed_data(data)
