@@ -426,6 +426,19 @@ def test_the_lens_reads_every_layer(page: Tab, address: str, backend: Backend) -
     assert settled == [[top[0]["id"] == end for top, end in zip(layer["top"], last, strict=True)] for layer in layers]
 
 
+def test_a_view_follows_its_address(page: Tab, address: str, backend: Backend) -> None:
+    show(page, address, "inside/heads?prompt=one")
+    page.wait("() => document.querySelector('#inside-prompt')?.value === 'one'")
+    page.page.evaluate("location.hash = '#/inside/lens?prompt=two&chat=1'")
+    page.wait("() => document.querySelector('#inside-prompt').value === 'two'")
+    assert page.page.get_by_role("radio", name="Layer by layer").is_checked()
+    assert page.page.get_by_role("switch", name="As a message of a chat").is_checked()
+    show(page, address, "tokens?text=one")
+    page.wait("() => document.querySelector('.view textarea')?.value === 'one'")
+    page.page.evaluate("location.hash = '#/tokens?text=two'")
+    page.wait("() => document.querySelector('.view textarea').value === 'two'")
+
+
 def test_too_long_a_prompt_says_so_and_recovers(page: Tab, address: str, backend: Backend) -> None:
     show(page, address, f"inside?prompt={quote(EXAMPLE)}")
     page.page.locator(".walk-step").nth(5).wait_for()

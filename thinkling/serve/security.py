@@ -19,7 +19,6 @@ import secrets
 import time
 import traceback
 from collections.abc import Mapping
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
@@ -195,9 +194,9 @@ def foreign(headers: Headers, settings: Settings, page: bool) -> str | None:
             f"this server is not known as {', '.join(hosts)[:100]!r}; call it localhost, or start it with "
             "--allow-host NAME"
         )
-    origin = headers.get("origin")
-    if origin is not None and not _same(origin.lower(), hosts[0].lower()):
-        return f"pages of {origin[:100]!r} may not use this server"
+    for origin in headers.getlist("origin"):
+        if not _same(origin.lower(), hosts[0].lower()):
+            return f"pages of {origin[:100]!r} may not use this server"
     site = headers.get("sec-fetch-site")
     if site in (None, "same-origin", "none"):
         return None
@@ -225,7 +224,7 @@ def host_name(host: str) -> str | None:
 def _same(origin: str, host: str) -> bool:
     """Whether an Origin is that of a page of ours, behind whatever speaks TLS for us."""
     scheme, _, rest = origin.partition("://")
-    if scheme not in ("http", "https") or urlsplit(origin).path:
+    if scheme not in ("http", "https"):
         return False
     default = ":443" if scheme == "https" else ":80"
     return rest.removesuffix(default) == host.removesuffix(default)

@@ -19,6 +19,11 @@ export default function View({api, models, model, setModel, params}) {
   const [chat, setChat] = useState(params.query.chat === '1');
   const [place, setPlace] = useState({layer: 0, head: 0, position: -1});
   const local = isLocal(models, model);
+  useEffect(() => { // a link to another part, or back
+    if (PARTS.some((one) => one.value === params.path[0])) setPart(params.path[0]);
+    if (params.query.prompt !== undefined) setPrompt(params.query.prompt);
+    if (params.query.chat !== undefined) setChat(params.query.chat === '1');
+  }, [JSON.stringify(params)]);
   useEffect(() => setPlace({layer: 0, head: 0, position: -1}), [model]);
   useEffect(() => setPlace((before) => ({...before, position: -1})), [prompt, chat]);
   const body = useMemo(

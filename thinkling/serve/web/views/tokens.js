@@ -13,6 +13,10 @@ const SOURCES = [{value: 'text', label: 'Text'}, {value: 'chat', label: 'Convers
 export default function View({api, models, model, setModel, params}) {
   const [source, setSource] = useState(params.query.source === 'chat' ? 'chat' : 'text');
   const [text, setText] = useState(params.query.text ?? EXAMPLE);
+  useEffect(() => { // a link to another text, or back
+    if (params.query.source !== undefined) setSource(params.query.source === 'chat' ? 'chat' : 'text');
+    if (params.query.text !== undefined) setText(params.query.text);
+  }, [JSON.stringify(params)]);
   const [special, setSpecial] = useState(false);
   const [messages, setMessages] = useState(OPENING);
   const [opened, setOpened] = useState(true);
