@@ -12,19 +12,20 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI
+from starlette.requests import ClientDisconnect
 from starlette.testclient import TestClient
 
 from thinkling.core.types import Capabilities, Message, Sample, Sampled, TokenSeq, Usage
 from thinkling.serve import chat, errors
+from thinkling.serve.desk import Desk
 from thinkling.serve.limits import Gate
 from thinkling.serve.metrics import Metrics
 from thinkling.serve.schemas.chat import ChatChunk, ChatCompletion
 from thinkling.serve.scripted import Reply, Script
 from thinkling.serve.settings import Limits, Settings
 from thinkling.serve.source import Answered, Ask, Card, Completed, Failed, Job, News, Source, Started, State, Tokens
-from thinkling.serve.sse import Pace, batches, unless_gone
+from thinkling.serve.sse import PIECE, EventStream, Pace, batches, unless_gone
 from thinkling.serve.state import ServerState
-from thinkling.serve.worker import Desk
 from thinkling.tokenizer.bpe import Tokenizer
 
 ASK = [{"role": "user", "content": "the cat"}]
@@ -402,6 +403,13 @@ def test_effort_and_budget_make_a_strategy() -> None:
 # --- leaving ---------------------------------------------------------------------------------------------------------
 
 
+_SCOPE = {
+    "type": "http", "asgi": {"version": "3.0", "spec_version": "2.4"}, "http_version": "1.1", "method": "POST",
+    "path": "/v1/chat/completions", "raw_path": b"", "query_string": b"", "scheme": "http", "root_path": "",
+    "headers": [(b"content-type", b"application/json"), (b"host", b"localhost")], "server": ("localhost", 80),
+}  # fmt: skip
+
+
 async def _leave(source: Script, app: Any, body: dict[str, Any], after: Callable[[bytes], bool]) -> None:
     """A client that sends a request, reads until ``after``, and is gone."""
     gone = asyncio.Event()
@@ -418,14 +426,9 @@ async def _leave(source: Script, app: Any, body: dict[str, Any], after: Callable
         if after(message.get("body", b"")):
             gone.set()
 
-    scope = {
-        "type": "http", "asgi": {"version": "3.0", "spec_version": "2.4"}, "http_version": "1.1", "method": "POST",
-        "path": "/v1/chat/completions", "raw_path": b"", "query_string": b"", "scheme": "http", "root_path": "",
-        "headers": [(b"content-type", b"application/json"), (b"host", b"localhost")], "server": ("localhost", 80),
-    }  # fmt: skip
     if after(b""):
         asyncio.get_running_loop().call_later(0.05, gone.set)
-    await asyncio.wait_for(app(scope, receive, send), 5)
+    await asyncio.wait_for(app(dict(_SCOPE), receive, send), 5)
     assert source.running == 0 and source.cancelled == source.asked  # now, and not when the loop ends
 
 
@@ -454,6 +457,55 @@ def test_a_full_queue_is_told_and_a_place_is_given_back() -> None:
             return sorted(reply.status_code for reply in replies)
 
     assert asyncio.run(both()) == [200, 429]
+
+
+async def _stall(app: Any, body: dict[str, Any]) -> int:
+    """A client that reads the first tokens, then nothing, and stays; returns how many bytes it took."""
+    sent = iter([{"type": "http.request", "body": json.dumps(body).encode(), "more_body": False}])
+    took = 0
+
+    async def receive() -> dict[str, Any]:
+        return next(sent, None) or await asyncio.Future()
+
+    async def send(message: dict[str, Any]) -> None:
+        nonlocal took
+        took += len(message.get("body", b""))
+        if b'"content":"the' in message.get("body", b""):
+            await asyncio.Future()
+
+    with pytest.raises(ClientDisconnect):
+        await asyncio.wait_for(app(dict(_SCOPE), receive, send), 5)
+    return took
+
+
+def test_a_client_that_stays_and_reads_nothing_gives_its_place_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("thinkling.serve.sse.STALLED_S", 0.05)
+    source = script("the cat sat on the mat " * 20, pause=0.05)
+    small = client(source, limits=Limits(queue=1))
+    body = {"model": "scripted", "messages": ASK, "stream": True}
+    assert asyncio.run(_stall(small.app, body)) > 0
+    assert source.running == 0 and source.cancelled == source.asked and source.drawn < 20
+    assert small.post("/v1/chat/completions", json={**body, "max_tokens": 1}).status_code == 200
+
+
+def test_a_slow_line_is_given_time_for_each_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("thinkling.serve.sse.STALLED_S", 0.1)
+    sent: list[dict[str, Any]] = []
+
+    async def chunks() -> AsyncGenerator[tuple[bytes, bool], None]:
+        yield bytes(10 * PIECE + 1), False
+        yield b"", True
+
+    async def send(message: dict[str, Any]) -> None:
+        await asyncio.sleep(0.1 * len(message.get("body", b"")) / (2 * PIECE))
+        sent.append(message)
+
+    async def go() -> None:
+        await EventStream(chunks())({"type": "http"}, asyncio.Future, send)  # type: ignore[arg-type]
+
+    asyncio.run(go())
+    assert sum(len(message.get("body", b"")) for message in sent) == 10 * PIECE + 1
+    assert [message.get("more_body", True) for message in sent] == [True] * 12 + [False]
 
 
 async def _paced(count: int) -> list[int]:

@@ -18,9 +18,10 @@ from thinkling.engine.engine import Engine
 from thinkling.model.checkpoint import load_checkpoint
 from thinkling.remote.attempts import EndpointError
 from thinkling.rollout.scripted import Scripted
+from thinkling.serve.desk import Desk
 from thinkling.serve.process import ModelProcess
 from thinkling.serve.source import Answered, Ask, Complete, Completed, Failed, Job, Look, News, Seen, Started, Tokens
-from thinkling.serve.worker import Desk, Opening
+from thinkling.serve.worker import Opening
 from thinkling.tokenizer.bpe import Tokenizer
 from thinkling.tokenizer.chat import prompt_ids, stop_ids
 
