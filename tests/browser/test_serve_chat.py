@@ -23,7 +23,7 @@ axe = pytest.importorskip("axe_playwright_python.sync_playwright")
 Page, expect = sync_api.Page, sync_api.expect
 
 COIN = "A coin is heads up. Ada flips it. Is it still heads up?"
-SCREENS = {"desktop": (1360, 860), "phone": (390, 780)}
+SCREENS = {"desktop": (1360, 860), "phone": (390, 780), "small phone": (320, 568)}
 WATCH = """
 window.violations = [];
 document.addEventListener('securitypolicyviolation',
@@ -495,6 +495,64 @@ def test_the_theme_follows_the_system_until_one_is_chosen(opened: Open) -> None:
     page.wait_for_function(f"{ground} === 'rgb(251, 250, 247)'")
     page.reload()
     assert page.evaluate(ground) == "rgb(251, 250, 247)"
+
+
+def test_on_a_small_phone_one_can_send(opened: Open) -> None:
+    page = opened(screen="small phone")
+    send_button = page.get_by_role("button", name="Send (Enter)")
+    expect(send_button).to_be_visible()
+    for box in (send_button.bounding_box(), page.locator(".composer-box").bounding_box()):
+        assert box["x"] >= 0 and box["x"] + box["width"] <= SCREENS["small phone"][0]
+
+
+@pytest.mark.parametrize(
+    ("state", "title"), [("loading", "The model is still loading."), ("broken", "The server cannot do this now.")]
+)
+def test_a_model_that_cannot_answer_is_not_said_to_load(page: Any, serving: Serving, state: Any, title: str) -> None:
+    page.expected = "503"
+    serving.source.state = state
+    send(page, COIN)
+    notice = page.locator(".turn.assistant .notice")
+    expect(notice).to_contain_text(title)
+    assert (state == "broken") is ("is broken" in notice.inner_text())
+
+
+def keep(page: Any, content: str, meta: dict[str, Any]) -> str:
+    """Store a conversation with one answer, as an import does; returns its place on the page."""
+    made: str = page.evaluate(
+        """async ([content, meta]) => {
+          const send = async (path, body) => (await fetch(path, {method: 'POST', body: JSON.stringify(body),
+            headers: {'content-type': 'application/json'}})).json();
+          const {id} = await send('/api/conversations', {title: 'kept'});
+          const add = (message) => send(`/api/conversations/${id}/messages`, message);
+          const {id: parent} = await add({parent: null, role: 'user', content: 'q'});
+          await add({parent, role: 'assistant', content, meta});
+          return `#/chat/${id}`;
+        }""",
+        [content, meta],
+    )
+    return made
+
+
+@pytest.mark.parametrize(
+    "text", ["> " * 2000, "1. " * 500, "*" * 2000 + "a" + "*" * 2000, f"|{'*' * 300}a{'*' * 300}|b|\n|-|-|\n|1|2|"]
+)
+def test_an_answer_nested_beyond_all_sense_is_shown_as_it_is(page: Any, text: str) -> None:
+    """A small model that is caught in a loop writes such."""
+    page.goto(page.url.partition("#")[0] + keep(page, "Before.\n\n" + text, {}))
+    answer = page.locator(".turn.assistant .prose")
+    expect(answer).to_contain_text("Before.")
+    expect(answer).to_contain_text(text[:8].strip())
+
+
+def test_a_conversation_that_cannot_be_shown_does_not_keep_one_from_the_others(page: Any) -> None:
+    page.expected = "toPrecision"
+    odd = {"trace": {"strategy": "sc", "candidates": [], "tally": [["no weight"]]}}  # of a file that somebody wrote
+    good, bad = keep(page, "A good one.", {}), keep(page, "A bad one.", odd)
+    page.evaluate("(place) => { location.hash = place; }", bad)
+    expect(page.get_by_text("This view failed.")).to_be_visible()
+    page.evaluate("(place) => { location.hash = place; }", good)
+    expect(page.locator(".turn.assistant .prose")).to_contain_text("A good one.")
 
 
 def test_on_a_phone_the_panels_lie_over_the_chat(opened: Open) -> None:

@@ -356,6 +356,21 @@ def test_an_orderly_end_is_no_death_by_a_signal(tmp_path: Path, number: signal.S
     assert not raised
 
 
+def test_a_second_ctrl_c_ends_it_at_once_and_is_no_mistake(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    slow = script(pause=30)
+    with serving(make(tmp_path, slow, port=free_port(), drain_s=15)) as (server, address):
+        began = time.monotonic()
+        with httpx.stream("POST", address + "/v1/chat/completions", json={**CHAT, "stream": True}) as response:
+            assert response.status_code == 200
+            server.handle_exit(signal.SIGINT, None)
+            server.handle_exit(signal.SIGINT, None)
+            with pytest.raises(httpx.TransportError):
+                response.read()
+        assert time.monotonic() - began < 5
+    assert len(slow.cancelled) == 1
+    assert "Traceback" not in capsys.readouterr().err
+
+
 def test_an_answer_that_takes_too_long_is_cut_off(tmp_path: Path) -> None:
     slow = script(pause=30)
     with (

@@ -465,7 +465,9 @@ async def _stall(app: Any, body: dict[str, Any]) -> int:
     took = 0
 
     async def receive() -> dict[str, Any]:
-        return next(sent, None) or await asyncio.Future()
+        for message in sent:
+            return message
+        return await asyncio.Future()  # it stays
 
     async def send(message: dict[str, Any]) -> None:
         nonlocal took

@@ -151,6 +151,7 @@ def test_a_host_name_has_no_strange_characters(host: str) -> None:
         ("chrome-extension://localhost:8000", HOST, False),
         ("http://localhost:8000.evil.example", HOST, False),
         ("http://localhost:8000/", HOST, False),
+        ("http://[", HOST, False),  # no address at all
         ("", HOST, False),
     ],
 )
@@ -160,6 +161,12 @@ def test_no_other_page_may_ask(origin: str, host: str, fine: bool, path: str) ->
     response = ask(app, "GET", path, {"origin": origin, "host": host})
     assert (response.status_code != 403) is fine
     assert "access-control-allow-origin" not in response.headers
+
+
+def test_of_two_origins_each_must_be_ours() -> None:
+    app, _ = make()
+    ours, other = ("origin", f"http://{HOST}"), ("origin", "https://evil.example")
+    assert ask(app, "GET", "/v1/models", [("host", HOST), ours, other]).status_code == 403
 
 
 def test_no_preflight_succeeds() -> None:

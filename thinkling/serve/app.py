@@ -7,6 +7,7 @@ run(state)
 from __future__ import annotations
 
 import signal
+import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from types import FrameType
@@ -163,6 +164,12 @@ class Server(uvicorn.Server):
         self._state.draining = True
         self.force_exit = self.force_exit or (self.should_exit and sig == signal.SIGINT)
         self.should_exit = True
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """The end. Whoever does not wait for answers still has the sources closed; uvicorn would leave them open."""
+        await super().shutdown(sockets)
+        if self.force_exit:
+            await self.lifespan.shutdown()
 
 
 def _logging(settings: Settings) -> dict[str, Any]:

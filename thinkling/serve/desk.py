@@ -119,7 +119,9 @@ class Desk:
     def take(self, number: int, job: Job | None) -> None:
         """Begin a job; None cancels the one with this number."""
         if job is None:
-            self._looks.pop(number, None)
+            look = self._looks.pop(number, None)
+            if look is not None:
+                look.cancel()
             running = self._jobs.pop(number, None)
             if running is not None:
                 del self._of[running.index]

@@ -11,6 +11,7 @@ It is plain ASGI: a stream passes through untouched, and a client that leaves is
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import logging
@@ -79,6 +80,10 @@ class Shield:
                 await self._app(scope, limited.receive, exchange.send)
         except ClientDisconnect:
             pass
+        except asyncio.CancelledError:
+            # At the server's end, a response that is not waited for stays unfinished: that is no mistake to log.
+            if not self._state.draining:
+                raise
         except Exception as error:
             log.error("request %s failed: %s", exchange.id, _where(error))
             log.debug("request %s: %r", exchange.id, error)

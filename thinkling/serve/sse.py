@@ -2,7 +2,8 @@
 
 No ``id:`` and no ``retry:``: they would have a browser connect again and pay for the answer a second time. A comment
 now and then keeps proxies from cutting a silent connection. When the client leaves, what makes the events is
-closed at once, and the work behind it with it.
+closed at once, and the work behind it with it. So it is when a client stays and reads nothing: its place would be
+taken, and its news be kept, for as long as it likes.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, TypeVar
 
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -26,6 +28,8 @@ DONE = b"data: [DONE]\n\n"
 KEEP_ALIVE = b": keep-alive\n\n"
 MEDIA_TYPE = "text/event-stream"
 SILENCE_S = 10.0
+STALLED_S = 60.0  # a client that takes nothing for so long has left,
+PIECE = 2**16  # while one on a slow line takes this many bytes by then
 GONE = 499  # a status that nobody reads: the client has left
 
 
@@ -149,7 +153,13 @@ class EventStream(Response):
         begun = False
 
         async def body(chunk: bytes, more: bool = True) -> None:
-            await send({"type": "http.response.body", "body": chunk, "more_body": more})
+            pieces = [chunk[at : at + PIECE] for at in range(0, len(chunk), PIECE)] or [b""]
+            for i, piece in enumerate(pieces, 1):
+                try:
+                    async with asyncio.timeout(STALLED_S):
+                        await send({"type": "http.response.body", "body": piece, "more_body": more or i < len(pieces)})
+                except TimeoutError:
+                    raise ClientDisconnect from None
 
         try:
             async for chunk, last in self.chunks:
@@ -158,7 +168,7 @@ class EventStream(Response):
                     await self._begin(send)
                 await body(chunk, more=not last)
         except Exception as error:
-            if begun and not isinstance(error, OSError):  # the client must not take this for an end
+            if begun and not isinstance(error, OSError | ClientDisconnect):  # the client must not take this for an end
                 await body(failed(ApiError(500, "the server failed; its log says how")))
                 await body(b"", more=False)
             raise

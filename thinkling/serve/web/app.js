@@ -78,7 +78,7 @@ function Place({view, facts, params}) {
   const [model, setModel] = useStored('model', '');
   const found = useLoad(() => loadView(view).then((View) => ({name: view, View})), [view]);
   const [broken, retry] = useErrorBoundary();
-  useEffect(() => { if (broken) retry(); }, [view]);
+  useEffect(() => { if (broken) retry(); }, [view, params]);
   if (broken || found.error) {
     return html`<div class="middle"><${Notice} tone="bad" title="This view failed.">${(broken ?? found.error).message}<//></div>`;
   }

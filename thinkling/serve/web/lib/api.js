@@ -114,8 +114,10 @@ export function explain(error) {
       return {title: 'This is too long for the model.', advice: `${said} Shorten the text, lower "max tokens", or start a new chat.`};
     case error.status === 429:
       return {title: 'The server is busy.', advice: error.retryAfter ? `Try again in ${Math.ceil(error.retryAfter)} s.` : 'Try again in a moment.'};
-    case error.status === 503:
+    case error.code === 'model_loading':
       return {title: 'The model is still loading.', advice: 'Try again in a moment.'};
+    case error.status === 503: // a broken model, a server that stops: trying again may not help
+      return {title: 'The server cannot do this now.', advice: said};
     case error.status === 401:
       return {title: 'The server wants a key.', advice: said};
     case error.status === 404 && error.code === 'model_not_found':

@@ -8,6 +8,26 @@ import {Icon, Component, html, useRef, useState} from './ui.js';
 const marked = new Marked({gfm: true, breaks: true, extensions: undefined});
 marked.use({extensions: mathExtensions});
 
+const DEEPEST = 24; // levels of blocks and emphasis
+
+const plain = (raw) => ({type: 'raw', raw});
+
+/** The blocks of a text. One that a model caught in a loop writes (`> > > >`) can be too deep for the lexer's stack. */
+function read(lexer, text) {
+  try {
+    return lexer.lex(text);
+  } catch (error) {
+    if (error instanceof RangeError) return [plain(text)];
+    throw error;
+  }
+}
+
+/** Whether a token holds others more than `levels` levels deep. */
+function deeper(token, levels) {
+  const inside = [token.tokens, token.items, token.header, token.rows?.flat()].filter(Boolean).flat();
+  return inside.length > 0 && (levels === 0 || inside.some((one) => deeper(one, levels - 1)));
+}
+
 /**
  * The blocks of a text that grows. A block that another one follows is closed: it is never read again, and its
  * token stays the same object, so that only the last block is drawn again while an answer arrives.
@@ -29,7 +49,7 @@ export class Blocks {
     this.#source = text;
     const lexer = new marked.Lexer(marked.defaults);
     Object.assign(lexer.tokens.links, this.#links);
-    const open = lexer.lex(text.slice(this.#read));
+    const open = read(lexer, text.slice(this.#read)).map((token) => (deeper(token, DEEPEST) ? plain(token.raw) : token));
     let last = open.length - 1;
     while (last > 0 && open[last].type === 'space') last -= 1;
     const done = open.slice(0, Math.max(0, last));
@@ -95,7 +115,7 @@ function block(token) {
     case 'def':
     case 'space':
       return null;
-    default: // raw HTML among them
+    default: // raw HTML among them, and what is nested beyond all sense
       return html`<p class="raw">${token.raw.trim()}</p>`;
   }
 }
