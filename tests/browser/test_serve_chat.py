@@ -319,6 +319,19 @@ def test_two_answers_side_by_side_and_the_chat_goes_on_with_the_chosen_one(page:
     expect(columns.nth(1)).to_have_class(re.compile("chosen"))
 
 
+def test_a_number_survives_what_is_drawn_while_it_is_typed(page: Any, serving: Serving) -> None:
+    page.get_by_role("button", name="Settings", exact=True).click()
+    page.get_by_label("Seed", exact=True).focus()
+    page.keyboard.type("4")
+    page.get_by_role("radio", name="Think", exact=True).evaluate("(radio) => radio.click()")  # the focus stays
+    expect(page.get_by_role("radio", name="Think", exact=True)).to_be_checked()
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    page.keyboard.type("2")
+    page.keyboard.press("Tab")
+    ask(page, "Anything")
+    assert asked(serving.source)[-1].sample.seed == 42
+
+
 def test_the_settings_become_the_request(page: Any, serving: Serving) -> None:
     page.get_by_role("button", name="Settings", exact=True).click()
     for name, value in {"Temperature": "0.3", "Top-p": "0.9", "Top-k": "40", "Min-p": "0.05"}.items():

@@ -334,7 +334,8 @@ def test_time_and_memory_are_written_beside_the_hashes(place: Path) -> None:
     artifact = run(place, until="a")["a"]
     timing = artifact.timing()
     assert 0.4 <= timing["seconds"] < 30 and timing["attempts"] == 1
-    assert 10e6 < timing["peak_rss_bytes"] < 1e9
+    inherited = maxrss_bytes(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)  # see above
+    assert 10e6 < timing["peak_rss_bytes"] < max(1e9, 1.05 * inherited)
     summary = json.loads((place / "out" / "run.json").read_text())
     assert summary["wall_seconds"] >= timing["seconds"]
     assert summary["peak_rss_bytes"] > timing["peak_rss_bytes"]

@@ -1,6 +1,6 @@
 // The panel of an answer's settings: model, strategy, sampling, thinking, system prompt; two sides when comparing.
 import {StrategyFields} from './strategy.js';
-import {IconButton, ModelSelect, Segmented, Select, Slider, Switch, html, useId, useState, useStore} from '../lib/ui.js';
+import {IconButton, ModelSelect, NumberInput, Segmented, Select, Slider, Switch, html, useId, useState, useStore} from '../lib/ui.js';
 
 const KINDS = [
   {value: 'text', label: 'text'}, {value: 'number', label: 'a number'}, {value: 'numbers', label: 'a list of numbers'},
@@ -11,8 +11,8 @@ const KINDS = [
 function OptionalNumber({label, value, onChange, hint, min = 0, placeholder}) {
   const id = useId();
   return html`<div class="field"><label for=${id}>${label}</label>
-    <input id=${id} type="number" min=${min} step="1" value=${value} placeholder=${placeholder}
-      onChange=${(event) => { const made = event.currentTarget.valueAsNumber; onChange(Number.isFinite(made) ? Math.max(min, Math.round(made)) : ''); }} />
+    <${NumberInput} id=${id} min=${min} step="1" value=${value} placeholder=${placeholder}
+      onCommit=${(made) => onChange(Number.isFinite(made) ? Math.max(min, Math.round(made)) : '')} />
     ${hint && html`<p class="hint">${hint}</p>`}</div>`;
 }
 

@@ -1,5 +1,5 @@
 // The picker of a reasoning strategy: its options as fields, and the strategy inside it.
-import {Select, html, useId} from '../lib/ui.js';
+import {NumberInput, Select, html, useId} from '../lib/ui.js';
 
 export function StrategyFields({strategies, value, onChange, label = 'Strategy'}) {
   const known = strategies.find((one) => one.name === value.name);
@@ -27,11 +27,9 @@ function Option({option, value, onChange}) {
     return html`<${Select} label=${option.name} value=${String(value)} options=${['true', 'false']} onChange=${(given) => onChange(given === 'true')} />`;
   }
   const numeric = option.type === 'int' || option.type === 'float';
-  const changed = (event) => {
-    const field = event.currentTarget;
-    if (!numeric) onChange(field.value.trim());
-    else onChange(Number.isFinite(field.valueAsNumber) ? field.valueAsNumber : '');
-  };
   return html`<div class="field"><label for=${id}>${option.name}</label>
-    <input id=${id} type=${numeric ? 'number' : 'text'} step=${option.type === 'int' ? 1 : 'any'} value=${value} onChange=${changed} /></div>`;
+    ${numeric
+      ? html`<${NumberInput} id=${id} step=${option.type === 'int' ? 1 : 'any'} value=${value}
+          onCommit=${(given) => onChange(Number.isFinite(given) ? given : '')} />`
+      : html`<input id=${id} type="text" value=${value} onChange=${(event) => onChange(event.currentTarget.value.trim())} />`}</div>`;
 }

@@ -9,4 +9,4 @@ export {
 } from '../vendor/preact-hooks.js';
 export {cx, memo, readStored, writeStored, useEvent, useLoad, useMedia, useStore, useStored, Store} from './state.js';
 export {Icon} from './icons.js';
-export {Bars, Dialog, IconButton, ModelSelect, Notice, Segmented, Select, Slider, Spinner, Switch} from './widgets.js';
+export {Bars, Dialog, IconButton, ModelSelect, Notice, NumberInput, Segmented, Select, Slider, Spinner, Switch} from './widgets.js';

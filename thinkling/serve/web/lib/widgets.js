@@ -1,6 +1,6 @@
 // The controls that all views share. Each has a label that a screen reader finds, and works by keyboard alone.
 import {Fragment, h} from '../vendor/preact.js';
-import {useEffect, useId, useRef} from '../vendor/preact-hooks.js';
+import {useEffect, useId, useRef, useState} from '../vendor/preact-hooks.js';
 import htm from '../vendor/htm.js';
 import {Icon} from './icons.js';
 import {cx} from './state.js';
@@ -35,19 +35,25 @@ export function ModelSelect({models, model, onChange, label = 'Model', bare = tr
   return html`<${Select} label=${label} bare=${bare} value=${model} options=${options} onChange=${onChange} ...${rest} />`;
 }
 
+/** A field for a number; `onCommit` gets it (NaN for none) when it is left. What is being typed survives whatever is
+ *  drawn meanwhile: a plain controlled field would be set back to `value` in the middle of a number. */
+export function NumberInput({value, onCommit, ...rest}) {
+  const [draft, setDraft] = useState(null);
+  return html`<input type="number" value=${draft ?? value} ...${rest} onInput=${(event) => setDraft(event.currentTarget.value)}
+    onChange=${(event) => { onCommit(event.currentTarget.valueAsNumber); setDraft(null); }} onBlur=${() => setDraft(null)} />`;
+}
+
 /** A slider with a number field beside it; `onChange` gets a number. */
 export function Slider({label, value, min, max, step, onChange, hint, format = String, exact = true}) {
   const id = useId();
-  const moved = (event) => {
-    const next = event.currentTarget.valueAsNumber;
-    if (Number.isFinite(next)) onChange(Math.min(max, Math.max(min, next)));
-  };
+  const move = (next) => { if (Number.isFinite(next)) onChange(Math.min(max, Math.max(min, next))); };
   return html`<div class="field slider">
     <label for=${id}>${label}</label>
     ${exact
-      ? html`<input class="exact" type="number" aria-label=${`${label}, as a number`} min=${min} max=${max} step="any" value=${value} onChange=${moved} />`
+      ? html`<${NumberInput} class="exact" aria-label=${`${label}, as a number`} min=${min} max=${max} step="any" value=${value} onCommit=${move} />`
       : html`<output for=${id}>${format(value)}</output>`}
-    <input id=${id} type="range" min=${min} max=${max} step=${step} value=${value} aria-valuetext=${format(value)} onInput=${moved} />
+    <input id=${id} type="range" min=${min} max=${max} step=${step} value=${value} aria-valuetext=${format(value)}
+      onInput=${(event) => move(event.currentTarget.valueAsNumber)} />
     ${hint && html`<p class="hint">${hint}</p>`}
   </div>`;
 }
