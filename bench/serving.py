@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import itertools
+import json
 import os
 import random
 import signal
@@ -32,6 +33,7 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parent.parent), str(Path(__file__).parent)]
 
+import psutil  # noqa: E402
 from streaming import Seen, chats, load  # noqa: E402
 
 from thinkling.cli.hooks import open_backend  # noqa: E402
@@ -84,7 +86,7 @@ def free_port() -> int:
 
 
 @contextmanager
-def server(command: list[str], port: int, folder: Path, name: str) -> Iterator[int]:
+def server(command: list[str], port: int, folder: Path, name: str) -> Iterator[psutil.Process]:
     """A server as a process of its own, from the moment that it is ready."""
     with (folder / f"{name}.log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, "XDG_DATA_HOME": str(folder)})
@@ -96,10 +98,56 @@ def server(command: list[str], port: int, folder: Path, name: str) -> Iterator[i
                 except (urllib.error.URLError, ConnectionError, TimeoutError):
                     assert process.poll() is None, (folder / f"{name}.log").read_text()
                     time.sleep(0.2)
-            yield port
+            yield psutil.Process(process.pid)
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(60)
+
+
+def cpu(pid: int) -> float:
+    """CPU seconds that a process has taken, its children's not."""
+    times = psutil.Process(pid).cpu_times()
+    return times.user + times.system
+
+
+def engine_of(served: psutil.Process) -> int:
+    """The process with the model: of the server's children, the one that has worked."""
+    return max(served.children(), key=lambda child: cpu(child.pid)).pid
+
+
+def gauge(port: int, name: str) -> float:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+        return sum(float(line.split()[-1]) for line in answer.read().decode().splitlines() if line.startswith(name))
+
+
+def end_ids(port: int) -> list[int]:
+    """The ids that end an answer."""
+    body = json.dumps({"model": "nano", "prompt": "<|im_end|><|endoftext|>", "parse_special": True}).encode()
+    headers = {"content-type": "application/json"}
+    with urllib.request.urlopen(urllib.request.Request(f"http://127.0.0.1:{port}/tokenize", body, headers)) as answer:
+        return json.load(answer)["tokens"]
+
+
+def disconnect(port: int, times: int = 20) -> tuple[list[float], list[float]]:
+    """Leave in the middle of a long answer: seconds until no sequence runs, and tokens drawn after that."""
+    waits, after = [], []
+    ends = dict.fromkeys(map(str, end_ids(port)), -100)  # so that it is still under way when the client leaves
+    for seed in range(times):
+        asked = {"model": "nano", "prompt": [5, 6, 7], "max_tokens": 900, "stream": True, "seed": seed}
+        body = json.dumps({**asked, "logit_bias": ends})
+        head = f"POST /v1/completions HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\ncontent-type: application/json\r\n"
+        with socket.create_connection(("127.0.0.1", port)) as connection:
+            connection.sendall(f"{head}content-length: {len(body)}\r\n\r\n{body}".encode())
+            connection.recv(65536)
+            assert gauge(port, "thinkling_sequences_running") == 1
+        left = time.perf_counter()
+        while gauge(port, "thinkling_sequences_running"):
+            pass
+        waits.append(time.perf_counter() - left)
+        drawn = gauge(port, "thinkling_tokens_drawn_total")
+        time.sleep(0.2)
+        after.append(gauge(port, "thinkling_tokens_drawn_total") - drawn)
+    return waits, after
 
 
 def main() -> None:
@@ -118,14 +166,23 @@ def main() -> None:
         folder, port = Path(name), free_port()
         ours = [sys.executable, "-m", "thinkling", "serve", f"nano={model}", "--port", str(port), "--max-len", "1024"]
         ours += ["--slots", str(options.clients), "--no-history"]
-        with server(ours, port, folder, "thinkling"):
+        with server(ours, port, folder, "thinkling") as served:
             asked = dict(model="nano", max_tokens=NEW)
             asyncio.run(load(port, chats(prompts, **asked), clients=options.clients, seconds=5.0))  # warm
+            processes = {"load": os.getpid(), "server": served.pid, "engine": engine_of(served)}
+            before = {who: cpu(pid) for who, pid in processes.items()}
             seen = asyncio.run(
                 load(port, chats(prompts, **asked, every=8), clients=options.clients, seconds=options.seconds)
             )
+            cores = {who: (cpu(pid) - before[who]) / seen.seconds for who, pid in processes.items()}
             shares = f"{seen.rate / batches:.0%} of the batches, {seen.rate / always:.0%} of as many always under way"
             print(f"thinkling serve: {shares}\n{seen.told()}")
+            print("  cores busy: " + ", ".join(f"{who} {share:.2f}" for who, share in cores.items()))
+            waits, after = disconnect(port)
+            print(
+                f"  a client that leaves: /metrics shows its slot free after {1e3 * statistics.median(waits):.0f} ms "
+                f"(at most {1e3 * max(waits):.0f}), {sum(after):.0f} tokens are drawn from then on; {len(waits)} times"
+            )
             for fault in seen.faults[:5]:
                 print(f"  fault: {fault}")
             if options.llama_server:

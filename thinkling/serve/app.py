@@ -1,7 +1,7 @@
 """The server: all routes, one layer of checks before them, and a start and an end.
 
 state = make_state(settings, {"nano": source})
-run(state)
+Server(state).run()
 """
 
 from __future__ import annotations
@@ -176,8 +176,3 @@ def _logging(settings: Settings) -> dict[str, Any]:
     """uvicorn's own, and our lines beside it."""
     ours = {"handlers": ["default"], "level": settings.log_level.upper()}
     return {**LOGGING_CONFIG, "loggers": {**LOGGING_CONFIG["loggers"], "thinkling": ours}}
-
-
-def run(state: ServerState) -> None:
-    """Serve until SIGTERM or SIGINT."""
-    Server(state).run()

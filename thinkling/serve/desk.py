@@ -95,12 +95,10 @@ class Desk:
         watchable: Watchable | None = None,
         look: Looks | None = None,
         stepped: Callable[[], None] = lambda: None,
-        limit: int = 4096,
     ) -> None:
         self.backend, self.watchable, self.look, self.stepped = backend, watchable, look, stepped
         self.news: list[tuple[int, News]] = []
         self.changed = False  # whether the load is other than news has told
-        self._limit = limit
         self._jobs: dict[int, _Running] = {}  # by the server's number
         self._of: dict[int, _Running] = {}  # by the driver's index
         self._drawn: dict[tuple[int, int, int], _Drawn] = {}
@@ -110,7 +108,7 @@ class Desk:
         self._driver = self._new_driver()
 
     def _new_driver(self) -> Driver[Any]:
-        return Driver(self.backend, self._ended, limit=self._limit, on_launch=self._launched)
+        return Driver(self.backend, self._ended, on_launch=self._launched)
 
     @property
     def busy(self) -> bool:
